@@ -1,0 +1,3 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bare systemd machines as containers: the engine, the images, a network and the machines on it."""

@@ -1,0 +1,155 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bringing machines up and down. A machine is up when systemd says ``running`` and ssh answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import engine, image, network
+from .engine import docker
+from .scenario import Scenario
+from .shell import Failure, last_line, run
+
+BOOT_SECONDS = 120
+# overlayfs does not stack on the container's own overlayfs, so containerd's folders lie on volumes.
+VOLUMES = {"rancher": "/var/lib/rancher", "containerd": "/var/lib/containerd"}
+# Everything but SYS_RESOURCE, which the engine itself may lack; nothing of the host's is mounted, above all no cgroups.
+FLAGS = (
+    *("--cgroupns=private", "--cap-add=ALL", "--cap-drop=SYS_RESOURCE"),
+    *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
+    *("--stop-signal", "SIGRTMIN+3", "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec", "-e", "container=docker"),
+)
+
+
+def up(scenario: Scenario, say: Callable[[str], None] = print) -> None:
+    """Leave with every machine of the scenario up, and its key and known hosts in ``.cache/<name>/ssh``.
+
+    :raises Failure: with the failed units or the last line of the machine's log.
+    """
+    engine.ensure(say)
+    image.ensure(image.NODE, say)
+    network.ensure(scenario)
+    public = _key(scenario)
+    fresh = [node for node in scenario.nodes if _start(scenario, node)]
+    hosts = []
+    for node in scenario.nodes:
+        _wait_for_systemd(scenario, node)
+        _authorize(scenario, node, public)
+        host_key = docker("exec", scenario.container(node), "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
+        hosts.append(f"{scenario.address(node)} {' '.join(host_key.split()[:2])}\n")
+    (scenario.state / "ssh" / "known_hosts").write_text("".join(hosts))
+    for node in scenario.nodes:
+        _wait_for_ssh(scenario, node)
+        say(f"machine {node} ({scenario.address(node)}): running, {'new' if node in fresh else 'as it was'}")
+
+
+def down(scenario: Scenario, say: Callable[[str], None] = print) -> None:
+    """Remove what carries the scenario's label: containers, volumes, network."""
+    if not engine.answers():
+        return
+    mine = ("-q", "--filter", f"label={scenario.label}")
+    containers = docker("ps", "-a", *mine).split()
+    if containers:
+        docker("rm", "-f", "-v", *containers)
+    volumes = docker("volume", "ls", *mine).split()
+    if volumes:
+        docker("volume", "rm", *volumes)
+    network.remove(scenario)
+    if containers or volumes:
+        say(f"machines of {scenario.name}: removed")
+
+
+def all_scenarios() -> list[str]:
+    """Names of the scenarios that have anything in the engine."""
+    names = docker("ps", "-a", "--filter", "label=wasinn.scenario", "--format", '{{.Label "wasinn.scenario"}}').split()
+    names += docker("network", "ls", "--filter", "label=wasinn.scenario", "--format", '{{.Label "wasinn.scenario"}}').split()
+    return sorted(set(names))
+
+
+def ssh_command(scenario: Scenario, node: str) -> list[str]:
+    """The ssh command line to a machine, to which a remote command may be added."""
+    folder = scenario.state / "ssh"
+    options = {
+        "BatchMode": "yes",
+        "ConnectTimeout": "5",
+        "IdentitiesOnly": "yes",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(folder / "known_hosts"),
+        "GlobalKnownHostsFile": "/dev/null",
+    }
+    flags = [flag for name, value in options.items() for flag in ("-o", f"{name}={value}")]
+    return ["ssh", "-F", "/dev/null", "-i", str(folder / "id_ed25519"), *flags, f"root@{scenario.address(node)}"]
+
+
+def _key(scenario: Scenario) -> str:
+    folder = scenario.state / "ssh"
+    folder.mkdir(parents=True, exist_ok=True)
+    private = folder / "id_ed25519"
+    if not private.exists():
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"wasinn-{scenario.name}", "-f", str(private)])
+    return Path(f"{private}.pub").read_text()
+
+
+def _start(scenario: Scenario, node: str) -> bool:
+    """Start one machine; True where it is a new one."""
+    name = scenario.container(node)
+    argv = [
+        *("--name", name, "--hostname", node, "--network", scenario.network, "--ip", scenario.address(node)),
+        *("--label", scenario.label, "-e", f"WASINN_GATEWAY={scenario.gateway}", *FLAGS),
+        *(flag for other in scenario.nodes for flag in ("--add-host", f"{other}:{scenario.address(other)}")),
+        *(flag for short, place in VOLUMES.items() for flag in ("-v", f"{name}-{short}:{place}")),
+    ]
+    recipe = hashlib.sha256(json.dumps([argv, image.NODE.recipe]).encode()).hexdigest()[:16]
+    have = docker("inspect", "-f", '{{index .Config.Labels "wasinn.recipe"}} {{.State.Running}}', name, check=False)
+    if have == f"{recipe} true":
+        return False
+    if have == f"{recipe} false":
+        docker("start", name)
+        return False
+    if have:
+        docker("rm", "-f", name)
+    for short in VOLUMES:  # a new machine starts with empty disks
+        docker("volume", "rm", f"{name}-{short}", check=False)
+        docker("volume", "create", "--label", scenario.label, f"{name}-{short}")
+    docker("run", "-d", *argv, "--label", f"wasinn.recipe={recipe}", image.NODE.name)
+    return True
+
+
+def _wait_for_systemd(scenario: Scenario, node: str) -> None:
+    name = scenario.container(node)
+    deadline = time.monotonic() + BOOT_SECONDS
+    while True:
+        state = docker("exec", name, "systemctl", "is-system-running", check=False)
+        if state == "running":
+            return
+        if state == "degraded":
+            units = docker("exec", name, "systemctl", "list-units", "--failed", "--plain", "--no-legend", check=False)
+            failed = ", ".join(line.split()[0] for line in units.splitlines())
+            raise Failure(f"Machine {node} came up degraded, failed units {failed}: docker exec {name} journalctl -b")
+        if docker("inspect", "-f", "{{.State.Running}}", name) != "true":
+            log = run(["docker", "logs", "--tail", "5", name], check=False)
+            raise Failure(f"Machine {node} stopped while starting: {last_line(log.stdout + log.stderr)}")
+        if time.monotonic() > deadline:
+            raise Failure(f"Machine {node} is still '{state}' after {BOOT_SECONDS} s: docker exec {name} systemctl list-jobs")
+        time.sleep(0.3)
+
+
+def _authorize(scenario: Scenario, node: str, public: str) -> None:
+    script = "umask 077; mkdir -p /root/.ssh; cat >/root/.ssh/authorized_keys"
+    docker("exec", "-i", scenario.container(node), "sh", "-c", script, stdin=public)
+
+
+def _wait_for_ssh(scenario: Scenario, node: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        tried = run([*ssh_command(scenario, node), "true"], check=False, timeout=30)
+        if tried.returncode == 0:
+            return
+        if time.monotonic() > deadline:
+            raise Failure(f"ssh to machine {node} ({scenario.address(node)}) fails: {last_line(tried.stderr)}")
+        time.sleep(0.3)
