@@ -1,0 +1,30 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Filters on findings, the common result of every check of this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def findings_text(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> str:
+    """Return the open findings of C(hosts) as one text, in the hosts' order."""
+    lines = []
+    for host in hosts:
+        for finding in hostvars[host].get("node_findings") or []:
+            lines.append(f"{host}: [{finding['check']}] {finding['cause']} Remedy: {finding['remedy']}")
+    if not lines:
+        return ""
+    noun = "finding stands" if len(lines) == 1 else "findings stand"
+    return "\n".join([f"{len(lines)} {noun} in the way:", *lines])
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filters of this file by name."""
+        return {"findings_text": findings_text}

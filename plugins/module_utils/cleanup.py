@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Find and end what a container runtime leaves behind: processes, mounts, interfaces, namespaces, cgroups.
+
+Everything found is read from /proc and /sys, so the same functions serve check mode. Linux only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+PROC = "/proc"
+CGROUP_ROOT = "/sys/fs/cgroup"
+
+
+def processes_of(prefixes: list[str], proc: str = PROC) -> list[int]:
+    """Return the ids of processes whose executable begins with one of the prefixes, and of their descendants.
+
+    A process of ours whose executable was replaced reads C(path (deleted)), which the prefix covers.
+    The calling process and its ancestors are never returned.
+    """
+    parents: dict[int, int] = {}
+    chosen: set[int] = set()
+    for name in os.listdir(proc):
+        if not name.isdigit():
+            continue
+        pid = int(name)
+        try:
+            with open(os.path.join(proc, name, "stat"), encoding="utf-8", errors="replace") as handle:
+                parents[pid] = int(handle.read().rpartition(")")[2].split()[1])
+            executable = os.readlink(os.path.join(proc, name, "exe"))
+        except (OSError, IndexError, ValueError):
+            continue
+        if any(executable.startswith(prefix) for prefix in prefixes):
+            chosen.add(pid)
+    grown = True
+    while grown:
+        children = {pid for pid, parent in parents.items() if parent in chosen and pid not in chosen}
+        chosen |= children
+        grown = bool(children)
+    own = os.getpid()
+    while own in parents:
+        chosen.discard(own)
+        own = parents[own]
+    return sorted(chosen)
+
+
+def end_processes(prefixes: list[str], timeout: float = 20.0) -> None:
+    """Kill the processes of C(processes_of) until none is left.
+
+    Raises C(TimeoutError) when some are still there after C(timeout) seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        left = processes_of(prefixes)
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"processes {', '.join(map(str, left))} cannot be ended, since they wait in the kernel. "
+                "Remedy: restart the machine and run the reset again."
+            )
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.2)
+
+
+def mounts_under(prefixes: list[str], proc: str = PROC) -> list[str]:
+    """Return the mount points that begin with one of the prefixes, innermost first.
+
+    A prefix ending in C(-) matches names, any other a directory and what is below it.
+    """
+    points = []
+    with open(os.path.join(proc, "self", "mounts"), encoding="utf-8") as handle:
+        for line in handle:
+            point = line.split()[1].encode().decode("unicode_escape")
+            for prefix in prefixes:
+                if point == prefix or point.startswith(prefix if prefix.endswith("-") else prefix + "/"):
+                    points.append(point)
+                    break
+    return list(reversed(points))
+
+
+def interfaces_of(names: list[str], root: str = "/sys/class/net") -> list[str]:
+    """Return those of the interfaces that exist, with the ports of a bridge among them first."""
+    found: list[str] = []
+    for name in names:
+        if not os.path.isdir(os.path.join(root, name)):
+            continue
+        ports = os.path.join(root, name, "brif")
+        found += sorted(os.listdir(ports)) if os.path.isdir(ports) else []
+        found.append(name)
+    return found
+
+
+def namespaces_of(prefix: str, root: str = "/run/netns") -> list[str]:
+    """Return the names of network namespaces that begin with the prefix."""
+    if not prefix or not os.path.isdir(root):
+        return []
+    return sorted(name for name in os.listdir(root) if name.startswith(prefix))
+
+
+def cgroups_of(names: list[str], root: str = CGROUP_ROOT) -> list[str]:
+    """Return the directories of the named top-level cgroups in every hierarchy, innermost first."""
+    hierarchies = [root] + [os.path.join(root, name) for name in sorted(os.listdir(root))]
+    found: list[str] = []
+    for hierarchy in hierarchies:
+        for name in names:
+            top = os.path.join(hierarchy, name)
+            if os.path.isdir(top) and not os.path.islink(hierarchy):
+                found += [where for where, _dirs, _files in os.walk(top, topdown=False)]
+    return found
+
+
+def remove_cgroups(paths: list[str]) -> None:
+    """Remove empty cgroups. One that still has a process is left: the next run finds it again."""
+    for path in paths:
+        try:
+            os.rmdir(path)
+        except OSError:
+            continue

@@ -1,0 +1,139 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""End what a container runtime left behind on a node."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_cleanup
+version_added: 0.1.0
+short_description: End what a container runtime left running on a node
+description:
+  - Ends processes by the place of their executable, with all their descendants, then removes their mounts, network
+    interfaces, network namespaces, nftables tables and cgroups.
+  - Pods outlive the service of k3s, so stopping it is not enough to take it away.
+  - Only what is named is touched.
+extends_documentation_fragment:
+  - wasinn.cluster.attributes
+options:
+  executables:
+    description: Beginnings of the paths of executables whose processes are ended, with their descendants.
+    type: list
+    elements: str
+    default: []
+  mounts:
+    description: Directories below which everything is unmounted. One ending in C(-) is the beginning of a name.
+    type: list
+    elements: str
+    default: []
+  interfaces:
+    description: Network interfaces to remove. The ports of a bridge go with it.
+    type: list
+    elements: str
+    default: []
+  network_namespaces:
+    description: Beginning of the names of network namespaces to remove. Empty removes none.
+    type: str
+    default: ""
+  nftables:
+    description: Tables of nftables to remove, as C(family name).
+    type: list
+    elements: str
+    default: []
+  cgroups:
+    description: Names of top-level cgroups to remove once they are empty.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+author:
+  - The wasinn.cluster authors (@wasinn)
+"""
+
+EXAMPLES = r"""
+- name: End the pods that a stopped k3s left
+  wasinn.cluster.node_cleanup:
+    executables: [/var/lib/rancher/k3s/]
+    mounts: [/run/k3s, /var/lib/kubelet]
+    interfaces: [cni0]
+"""
+
+RETURN = r"""
+removed:
+  description: What was found and ended, by kind. In check mode what would be.
+  returned: always
+  type: dict
+  sample: {"processes": [812, 840], "mounts": ["/run/k3s/containerd/x/rootfs"], "interfaces": ["cni0"]}
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.wasinn.cluster.plugins.module_utils import cleanup
+
+
+def nft_tables(module: AnsibleModule, wanted: list[str]) -> list[str]:
+    """Return those of the wanted tables that exist."""
+    nft = module.get_bin_path("nft")
+    if not nft or not wanted:
+        return []
+    _rc, out, _err = module.run_command([nft, "list", "tables"])
+    existing = {line.removeprefix("table ").strip() for line in out.splitlines()}
+    return [table for table in wanted if table in existing]
+
+
+def remove(module: AnsibleModule, found: dict[str, list[Any]]) -> None:
+    """Remove what was found, in the order in which it depends on each other."""
+    try:
+        cleanup.end_processes(module.params["executables"])
+    except TimeoutError as exc:
+        module.fail_json(msg=str(exc))
+    ip = module.get_bin_path("ip", required=bool(found["interfaces"] or found["network_namespaces"]))
+    for point in cleanup.mounts_under(module.params["mounts"]):
+        module.run_command([module.get_bin_path("umount", required=True), "--lazy", point])
+    for namespace in found["network_namespaces"]:
+        module.run_command([ip, "netns", "delete", namespace])
+    for interface in cleanup.interfaces_of(module.params["interfaces"]):
+        module.run_command([ip, "link", "delete", interface])
+    for table in found["nftables"]:
+        module.run_command([module.get_bin_path("nft", required=True), "delete", "table", *table.split()])
+    cleanup.remove_cgroups(found["cgroups"])
+
+
+def main() -> None:
+    """Read the parameters, find, remove, report."""
+    module = AnsibleModule(
+        argument_spec={
+            "executables": {"type": "list", "elements": "str", "default": []},
+            "mounts": {"type": "list", "elements": "str", "default": []},
+            "interfaces": {"type": "list", "elements": "str", "default": []},
+            "network_namespaces": {"type": "str", "default": ""},
+            "nftables": {"type": "list", "elements": "str", "default": []},
+            "cgroups": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    found: dict[str, list[Any]] = {
+        "processes": cleanup.processes_of(module.params["executables"]),
+        "mounts": cleanup.mounts_under(module.params["mounts"]),
+        "interfaces": cleanup.interfaces_of(module.params["interfaces"]),
+        "network_namespaces": cleanup.namespaces_of(module.params["network_namespaces"]),
+        "nftables": nft_tables(module, module.params["nftables"]),
+        "cgroups": cleanup.cgroups_of(module.params["cgroups"]),
+    }
+    changed = any(found.values())
+    if changed and not module.check_mode:
+        remove(module, found)
+    module.exit_json(changed=changed, removed=found)
+
+
+if __name__ == "__main__":
+    main()
