@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a container runtime leaves: found on real processes and on made-up /proc and /sys trees."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from ansible_collections.wasinn.cluster.plugins.module_utils import cleanup
+
+
+@pytest.fixture
+def sleeper(tmp_path):
+    """A process whose executable lies in tmp_path and which has a child elsewhere."""
+    program = tmp_path / "runtime" / "shell"
+    program.parent.mkdir()
+    shutil.copy2("/bin/dash", program)
+    process = subprocess.Popen([program, "-c", "/bin/sleep 300 & wait"])
+    yield process, str(program.parent)
+    process.kill()
+    process.wait()
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as handle:
+        return [int(child) for child in handle.read().split()]
+
+
+def test_processes_are_found_by_executable_with_their_children(sleeper):
+    process, prefix = sleeper
+    while not children(process.pid):
+        pass
+    assert cleanup.processes_of([prefix]) == sorted([process.pid, *children(process.pid)])
+
+
+def test_processes_are_ended_with_their_children(sleeper):
+    process, prefix = sleeper
+    while not children(process.pid):
+        pass
+    (child,) = children(process.pid)
+    cleanup.end_processes([prefix])
+    process.wait(timeout=5)
+    assert not os.path.exists(f"/proc/{child}/exe")
+
+
+def test_the_calling_process_is_spared():
+    assert os.getpid() not in cleanup.processes_of([os.readlink("/proc/self/exe")])
+
+
+def test_mounts_come_innermost_first(tmp_path):
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "mounts").write_text(
+        "tmpfs /run/k3s tmpfs rw 0 0\n"
+        "tmpfs /run/k3s-not tmpfs rw 0 0\n"
+        "overlay /run/k3s/containerd/a\\040b overlay rw 0 0\n"
+        "nsfs /run/netns/cni-1 nsfs rw 0 0\n"
+        "nsfs /run/netns/mine nsfs rw 0 0\n",
+        encoding="utf-8",
+    )
+    assert cleanup.mounts_under(["/run/k3s", "/run/netns/cni-"], str(tmp_path)) == [
+        "/run/netns/cni-1",
+        "/run/k3s/containerd/a b",
+        "/run/k3s",
+    ]
+
+
+def test_the_ports_of_a_bridge_go_with_it(tmp_path):
+    for name in ("cni0/brif/veth1", "cni0/brif/veth0", "eth0"):
+        (tmp_path / name).mkdir(parents=True)
+    assert cleanup.interfaces_of(["cni0", "flannel.1"], str(tmp_path)) == ["veth0", "veth1", "cni0"]
+
+
+def test_cgroups_are_found_in_every_hierarchy_innermost_first(tmp_path):
+    for name in ("memory/kubepods/pod1", "cpu/kubepods", "cpu/system.slice"):
+        (tmp_path / name).mkdir(parents=True)
+    found = cleanup.cgroups_of(["kubepods"], str(tmp_path))
+    assert found == [str(tmp_path / name) for name in ("cpu/kubepods", "memory/kubepods/pod1", "memory/kubepods")]
+    cleanup.remove_cgroups(found)
+    assert not (tmp_path / "memory" / "kubepods").exists()
+    assert (tmp_path / "cpu" / "system.slice").exists()
+
+
+def test_namespaces_are_chosen_by_the_beginning_of_their_name(tmp_path):
+    for name in ("cni-1", "mine"):
+        (tmp_path / name).touch()
+    assert cleanup.namespaces_of("cni-", str(tmp_path)) == ["cni-1"]
+    assert cleanup.namespaces_of("", str(tmp_path)) == []
