@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import sys
 import time
 
 from tests.lint.runner import run_all
-from tests.lint.steps import STEPS
-from tests.lint.tree import Tree
+from tests.lint.steps import STEPS, Step
+from tests.lint.tree import CACHE, Tree
 
 
 def main() -> int:
@@ -24,12 +25,23 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no step {', '.join(unknown)}; steps are: {', '.join(names)}")
 
+    steps = [step for step in STEPS if not options.steps or step.name in options.steps]
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:  # two runs would pull the copy from under each other
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("lint: another run is on; waiting for its end", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        return _lint(steps, options.fresh)
+
+
+def _lint(steps: list[Step], fresh: bool) -> int:
     started = time.monotonic()
     tree = Tree()
     tree.refresh()
-    steps = [step for step in STEPS if not options.steps or step.name in options.steps]
     print(f"lint: {len(steps)} steps over {len(tree.files)} files", flush=True)
-    results = run_all(steps, tree, fresh=options.fresh)
+    results = run_all(steps, tree, fresh=fresh)
     failed = sorted(r.name for r in results if r.state == "FAIL")
     verdict = f"{len(failed)} of {len(results)} failed: {', '.join(failed)}" if failed else "all clean"
     print(f"lint: {verdict} ({time.monotonic() - started:.1f} s)", flush=True)

@@ -9,10 +9,12 @@ import os
 import sys
 from pathlib import Path
 
+# REUSE-IgnoreStart
 _SPDX = (
     "<!-- SPDX-FileCopyrightText: 2026 The wasinn.cluster authors -->\n"
     "<!-- SPDX-License-Identifier: GPL-3.0-or-later -->\n"
 )
+# REUSE-IgnoreEnd
 
 
 def write_or_check(path: Path, text: str, module: str) -> int:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,13 @@ _Loader.add_multi_constructor("!", lambda loader, _tag, node: loader.construct_s
 
 
 def load_yaml(path: Path) -> Any:
-    """The document in `path`, or {} where there is no such file or nothing in it."""
+    """The document in `path`, or {} where there is no such file or nothing in it; ends the run if it is no YAML."""
     if not path.is_file():
         return {}
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader) or {}  # noqa: S506
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader) or {}
+    except yaml.YAMLError as error:
+        sys.exit(f"{path} is not YAML: {error}")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,16 @@ from pathlib import Path
 from tests.lint.steps import Step, find
 from tests.lint.tree import CACHE, Tree
 
+# The copy is the collection; caches lie outside it; no colours in the report.
+_ENV = {
+    "ANSIBLE_COLLECTIONS_PATH": str(CACHE),
+    "CARGO_TERM_COLOR": "never",
+    "MYPY_CACHE_DIR": str(CACHE / "mypy"),
+    "NO_COLOR": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "RUFF_CACHE_DIR": str(CACHE / "ruff"),
+    "TERM": "dumb",
+}
 _TIME_LIMIT = 1800  # seconds for one command; sanity's first run fills its virtual environments
 
 
@@ -65,15 +75,15 @@ def _run(step: Step, tree: Tree, fresh: bool) -> Result:
 
 def _call(argv: list[str], extra: dict[str, str], cwd: Path) -> tuple[int, str]:
     """Exit status and joined output of one command, tools of this Python's environment first."""
-    env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", NO_COLOR="1", **extra)
+    env = dict(os.environ, **_ENV, **extra)
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")])
-    for name in ("ANSIBLE_CONFIG", "ANSIBLE_COLLECTIONS_PATH"):
-        env.pop(name, None)
+    env.pop("ANSIBLE_CONFIG", None)
     try:
         done = subprocess.run(
             argv,
             cwd=cwd,
             env=env,
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -38,7 +38,7 @@ class Tree:
             subprocess.run(["git", "init", "--quiet"], cwd=self.path, check=True)
         self.files = {name: self._copy(name) for name in _git_files(self.repo)}
         for stale in self._present() - self.files.keys():
-            (self.path / stale).unlink()
+            (self.path / stale).unlink(missing_ok=True)
             _drop_empty_parents((self.path / stale).parent, self.path)
 
     def matching(self, *patterns: str) -> list[str]:
