@@ -1,0 +1,182 @@
+// SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+// SPDX-License-Identifier: Apache-2.0
+
+//! The model behind WASI-NN: one prompt at a time, token by token.
+
+use crate::sampling::{Finish, Sampling, Usage};
+use crate::text::TextStream;
+use serde_json::{json, Map, Value};
+use std::fmt;
+use tokio::sync::OwnedMutexGuard;
+use wasmedge_wasi_nn::{
+    BackendError, Error, ExecutionTarget, Graph, GraphBuilder, GraphEncoding, GraphExecutionContext, TensorType,
+};
+
+/// Larger than any token piece and than the plugin's metadata.
+const BUFFER_BYTES: usize = 4096;
+const TEXT: usize = 0;
+const METADATA: usize = 1;
+
+/// Why no answer, or no more of it, came.
+#[derive(Debug)]
+pub enum EngineError {
+    /// The client asked for more than the context holds.
+    TooLong,
+    Failed(String),
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => f.write_str("the prompt is longer than the context; shorten it or raise --ctx-size"),
+            Self::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+/// The loaded model.
+pub struct Engine {
+    context: GraphExecutionContext,
+    options: Map<String, Value>,
+    /// Unloads the model when dropped by the runtime; kept as long as its context is used.
+    _graph: Graph,
+}
+
+impl Engine {
+    /// Loads the model that the runtime preloaded as `alias`, with options under the plugin's names.
+    pub fn load(alias: &str, options: Map<String, Value>) -> Result<Self, EngineError> {
+        let failed = |error: Error| {
+            let remedy = match error {
+                Error::BackendError(BackendError::NotFound | BackendError::ModelNotFound) => format!(
+                    "preload one with WASMEDGE_WASINN_PRELOAD={alias}:GGML:AUTO:/models/<file>.gguf or name another with --model-alias"
+                ),
+                _ => "see the plugin's lines above; the file may be missing, cut short or of an unknown architecture".into(),
+            };
+            EngineError::Failed(format!("the model '{alias}' could not be loaded ({error}): {remedy}"))
+        };
+        let graph = GraphBuilder::new(GraphEncoding::Ggml, ExecutionTarget::AUTO)
+            .config(Value::Object(options.clone()).to_string())
+            .build_from_cache(alias)
+            .map_err(failed)?;
+        let context = graph.init_execution_context().map_err(failed)?;
+        Ok(Self { context, options, _graph: graph })
+    }
+
+    fn output(&self, index: usize) -> Result<Vec<u8>, Error> {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let size = self.context.get_output_single(index, &mut buffer)?;
+        buffer.truncate(size);
+        Ok(buffer)
+    }
+
+    fn set(&mut self, index: usize, bytes: &[u8]) -> Result<(), EngineError> {
+        self.context.set_input(index, TensorType::U8, &[1], bytes).map_err(|error| match error {
+            Error::BackendError(BackendError::PromptTooLong | BackendError::ContextFull) => EngineError::TooLong,
+            error => EngineError::Failed(format!("the plugin refused the prompt ({error}); see its lines in this log")),
+        })
+    }
+}
+
+/// One step of an answer.
+pub enum Step {
+    /// May be empty while a character or stop word is incomplete.
+    Text(String),
+    End(Finish),
+}
+
+/// An answer in the making; it holds the model until it is dropped, finished or not.
+pub struct Generation {
+    engine: OwnedMutexGuard<Engine>,
+    text: TextStream,
+    max_tokens: usize,
+    end: Option<Finish>,
+    pub usage: Usage,
+}
+
+impl Generation {
+    /// Gives the prompt to the model.
+    pub fn start(mut engine: OwnedMutexGuard<Engine>, prompt: &str, sampling: &Sampling) -> Result<Self, EngineError> {
+        let mut options = engine.options.clone();
+        for (key, value) in [
+            ("temp", json!(sampling.temperature)),
+            ("top-p", json!(sampling.top_p)),
+            ("repeat-penalty", json!(sampling.repeat_penalty)),
+            ("presence-penalty", json!(sampling.presence_penalty)),
+            ("frequency-penalty", json!(sampling.frequency_penalty)),
+            ("n-predict", sampling.max_tokens.map_or(json!(-1), |n| json!(n))),
+        ] {
+            options.insert(key.into(), value);
+        }
+        if let Some(seed) = sampling.seed {
+            options.insert("seed".into(), seed.into());
+        }
+        engine.set(METADATA, Value::Object(options).to_string().as_bytes())?;
+        engine.set(TEXT, prompt.as_bytes())?;
+        Ok(Self {
+            engine,
+            text: TextStream::new(sampling.stop.clone()),
+            max_tokens: sampling.max_tokens.unwrap_or(usize::MAX),
+            end: None,
+            usage: Usage::default(),
+        })
+    }
+
+    /// Computes one token; blocks for as long as that takes.
+    pub fn step(&mut self) -> Result<Step, EngineError> {
+        if let Some(finish) = self.end {
+            return Ok(Step::End(finish));
+        }
+        match self.engine.context.compute_single() {
+            Ok(()) => {}
+            Err(Error::BackendError(BackendError::EndOfSequence)) => return Ok(self.close(Finish::Stop)),
+            Err(Error::BackendError(BackendError::ContextFull)) if self.usage.completion > 0 => {
+                return Ok(self.close(Finish::Length))
+            }
+            Err(Error::BackendError(BackendError::PromptTooLong | BackendError::ContextFull)) => {
+                return Err(EngineError::TooLong)
+            }
+            Err(error) => {
+                return Err(EngineError::Failed(format!("computing a token failed ({error}); see the plugin's lines in this log")))
+            }
+        }
+        let piece = self
+            .engine
+            .output(TEXT)
+            .map_err(|error| EngineError::Failed(format!("reading a token failed ({error}); see the plugin's lines in this log")))?;
+        self.usage.completion += 1;
+        let text = self.text.push(&piece);
+        if self.text.stopped() {
+            self.end(Finish::Stop);
+        } else if self.usage.completion as usize >= self.max_tokens {
+            let text = text + &self.text.finish();
+            self.end(Finish::Length);
+            return Ok(Step::Text(text));
+        }
+        Ok(Step::Text(text))
+    }
+
+    /// The model ended by itself: what was held back comes first, the end with the next step.
+    fn close(&mut self, finish: Finish) -> Step {
+        self.end(finish);
+        let rest = self.text.finish();
+        if rest.is_empty() {
+            Step::End(finish)
+        } else {
+            Step::Text(rest)
+        }
+    }
+
+    fn end(&mut self, finish: Finish) {
+        self.end = Some(finish);
+        let counts = self.engine.output(METADATA).ok();
+        let counts: Option<Value> = counts.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        self.usage.prompt = counts.and_then(|counts| counts["input_tokens"].as_u64()).unwrap_or(0);
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        // Also after an error or a client that went away: the next prompt needs a clean context.
+        let _ = self.engine.context.fini_single();
+    }
+}
