@@ -10,6 +10,7 @@ Everything found is read from /proc and /sys, so the same functions serve check 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 
@@ -126,3 +127,29 @@ def remove_cgroups(paths: list[str]) -> None:
             os.rmdir(path)
         except OSError:
             continue
+
+
+def paths_of(paths: list[str]) -> list[str]:
+    """Return those of the paths that exist with something to remove: an empty mount point stays as it is."""
+    return [path for path in paths if os.path.lexists(path) and not (os.path.ismount(path) and not os.listdir(path))]
+
+
+def remove_path(path: str) -> None:
+    """Remove a file, link or tree. What is mounted at C(path) itself is emptied and stays mounted."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        os.unlink(path)
+    elif os.path.ismount(path):
+        for name in os.listdir(path):
+            remove_path(os.path.join(path, name))
+    else:
+        shutil.rmtree(path)
+
+
+def empty_of(paths: list[str], leaving: list[str]) -> list[str]:
+    """Return the directories that are empty, or will be once C(leaving) is gone. Mount points are never returned."""
+    gone = set(leaving)
+    for path in paths:
+        if os.path.isdir(path) and not os.path.ismount(path):
+            if all(os.path.join(path, name) in gone for name in os.listdir(path)):
+                gone.add(path)
+    return [path for path in paths if path in gone and path not in leaving]

@@ -13,7 +13,7 @@ version_added: 0.1.0
 short_description: End what a container runtime left running on a node
 description:
   - Ends processes by the place of their executable, with all their descendants, then removes their mounts, network
-    interfaces, network namespaces, nftables tables and cgroups.
+    interfaces, network namespaces, nftables tables, cgroups and files.
   - Pods outlive the service of k3s, so stopping it is not enough to take it away.
   - Only what is named is touched.
 extends_documentation_fragment:
@@ -48,6 +48,16 @@ options:
     type: list
     elements: str
     default: []
+  paths:
+    description: Files and directories to remove. Of a mount point the content is removed and the mount stays.
+    type: list
+    elements: path
+    default: []
+  empty_directories:
+    description: Directories to remove if nothing is left in them, the inner ones named first.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     support: full
@@ -63,6 +73,8 @@ EXAMPLES = r"""
     executables: [/var/lib/rancher/k3s/]
     mounts: [/run/k3s, /var/lib/kubelet]
     interfaces: [cni0]
+    paths: [/var/lib/rancher/k3s, /etc/rancher/k3s]
+    empty_directories: [/var/lib/rancher, /etc/rancher]
 """
 
 RETURN = r"""
@@ -73,6 +85,7 @@ removed:
   sample: {"processes": [812, 840], "mounts": ["/run/k3s/containerd/x/rootfs"], "interfaces": ["cni0"]}
 """
 
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -106,6 +119,13 @@ def remove(module: AnsibleModule, found: dict[str, list[Any]]) -> None:
     for table in found["nftables"]:
         module.run_command([module.get_bin_path("nft", required=True), "delete", "table", *table.split()])
     cleanup.remove_cgroups(found["cgroups"])
+    try:
+        for path in found["paths"]:
+            cleanup.remove_path(path)
+    except OSError as exc:
+        module.fail_json(msg=f"{exc.filename} cannot be removed ({exc.strerror}). Remedy: free it and run the reset again.")
+    for path in found["empty_directories"]:
+        os.rmdir(path)
 
 
 def main() -> None:
@@ -118,9 +138,12 @@ def main() -> None:
             "network_namespaces": {"type": "str", "default": ""},
             "nftables": {"type": "list", "elements": "str", "default": []},
             "cgroups": {"type": "list", "elements": "str", "default": []},
+            "paths": {"type": "list", "elements": "path", "default": []},
+            "empty_directories": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
+    paths = cleanup.paths_of(module.params["paths"])
     found: dict[str, list[Any]] = {
         "processes": cleanup.processes_of(module.params["executables"]),
         "mounts": cleanup.mounts_under(module.params["mounts"]),
@@ -128,6 +151,8 @@ def main() -> None:
         "network_namespaces": cleanup.namespaces_of(module.params["network_namespaces"]),
         "nftables": nft_tables(module, module.params["nftables"]),
         "cgroups": cleanup.cgroups_of(module.params["cgroups"]),
+        "paths": paths,
+        "empty_directories": cleanup.empty_of(module.params["empty_directories"], paths),
     }
     changed = any(found.values())
     if changed and not module.check_mode:

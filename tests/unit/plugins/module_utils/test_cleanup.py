@@ -89,3 +89,32 @@ def test_namespaces_are_chosen_by_the_beginning_of_their_name(tmp_path):
         (tmp_path / name).touch()
     assert cleanup.namespaces_of("cni-", str(tmp_path)) == ["cni-1"]
     assert cleanup.namespaces_of("", str(tmp_path)) == []
+
+
+def test_paths_and_then_empty_directories_are_removed(tmp_path):
+    (tmp_path / "etc/rancher/k3s").mkdir(parents=True)
+    (tmp_path / "etc/rancher/k3s/config.yaml").touch()
+    (tmp_path / "etc/cni/other").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("nowhere")
+    paths = cleanup.paths_of([str(tmp_path / name) for name in ("etc/rancher/k3s", "link", "absent")])
+    assert paths == [str(tmp_path / "etc/rancher/k3s"), str(tmp_path / "link")]
+    empty = cleanup.empty_of([str(tmp_path / "etc/rancher"), str(tmp_path / "etc/cni")], paths)
+    assert empty == [str(tmp_path / "etc/rancher")]
+    for path in paths:
+        cleanup.remove_path(path)
+    assert os.listdir(tmp_path) == ["etc"]
+    assert os.listdir(tmp_path / "etc/rancher") == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_a_mount_point_is_emptied_and_stays(tmp_path):
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path], check=True)
+    try:
+        (tmp_path / "k3s" / "server").mkdir(parents=True)
+        assert cleanup.paths_of([str(tmp_path)]) == [str(tmp_path)]
+        cleanup.remove_path(str(tmp_path))
+        assert os.listdir(tmp_path) == []
+        assert cleanup.paths_of([str(tmp_path)]) == []
+        assert cleanup.empty_of([str(tmp_path)], []) == []
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
