@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A WASI-NN plugin on llama.cpp, in place of WasmEdge's own GGML plugin.
+
+llama.cpp's sources come from the PyPI archive of llama-cpp-python, which vendors them; the plugin itself is
+`tests/closed_network/plugin`. A second archive holds the same file with the plugin API version of WasmEdge 0.14.0:
+libwasmedge 0.14.1 must refuse it, and the collection must say so.
+"""
+
+from __future__ import annotations
+
+LLAMA = "llama-cpp-python==0.2.90"
+LLAMA_SHA256 = "419b041c62dbdb9f7e67883a6ef2f247d583d08417058776be0bff05b4ec9e3d"
+VERSION = "0.14.1"
+# Plugin API versions: 3 of 0.14.0, 4 of 0.14.1 (wasmedge/version.h, WasmEdge_Plugin_CurrentAPIVersion).
+OTHER_VERSION, OTHER_API = "0.14.0", "3"
+RELEASES = "https://github.com/WasmEdge/WasmEdge/releases/download"
+
+DESCRIPTION = f"WASI-NN plugin on llama.cpp ({LLAMA})"
+INPUTS = ("tests/closed_network/builds/plugin.py", "tests/closed_network/plugin")
+NEEDS = ()
+
+SCRIPT = r"""
+source=/build/llama-source
+if [ "$(cat $source/.sha256 2>/dev/null)" != "$LLAMA_SHA256" ]; then
+  rm -rf $source.new $source && mkdir $source.new
+  tar -C $source.new --strip-components=1 -xzf "/build/$LLAMA_ARCHIVE"
+  echo "$LLAMA_SHA256" > $source.new/.sha256 && mv $source.new $source
+fi
+make_plugin() { # folder, API version or nothing, archive
+  cmake -S /src/tests/closed_network/plugin -B /build/cmake -G Ninja -DCMAKE_BUILD_TYPE=Release \
+    -DLLAMA_SOURCE=$source/vendor/llama.cpp -DLLAMA_RELEASE="$LLAMA_RELEASE" -DPLUGIN_API_VERSION="$2"
+  ninja -C /build/cmake wasmedgePluginWasiNN
+  mkdir -p "/build/$1" && install -m 0755 /build/cmake/libwasmedgePluginWasiNN.so "/build/$1/"
+  tar --mtime=@0 --owner=0 --group=0 --numeric-owner -C "/build/$1" -cf - libwasmedgePluginWasiNN.so \
+    | gzip -n -6 > "/build/$3"
+}
+make_plugin other "$OTHER_API" "$OTHER_ARCHIVE"
+make_plugin plugin "" "$ARCHIVE"
+# One file that needs nothing but glibc, as the roles expect of any plugin.
+if ldd /build/plugin/libwasmedgePluginWasiNN.so | grep -E 'libstdc|libgomp|libllama|libggml|not found'; then
+  echo "The plugin must link llama.cpp and libstdc++ statically." >&2; exit 1
+fi
+"""
+
+
+def archive(version: str) -> str:
+    """Upstream's name of the plugin archive of a WasmEdge version."""
+    return f"WasmEdge-plugin-wasi_nn-ggml-{version}-manylinux_2_28_x86_64.tar.gz"
+
+
+def build(ctx) -> None:
+    """Build the plugin twice (own and foreign API version) and publish both archives."""
+    source = ctx.pip_download(f"{LLAMA} --hash=sha256:{LLAMA_SHA256}", sdist=True)
+    link = ctx.work / source.name
+    link.write_bytes(source.read_bytes())  # the cache of downloads is not mounted in the builder
+    env = {
+        "LLAMA_ARCHIVE": source.name,
+        "LLAMA_SHA256": LLAMA_SHA256,
+        "LLAMA_RELEASE": LLAMA,
+        "ARCHIVE": archive(VERSION),
+        "OTHER_ARCHIVE": archive(OTHER_VERSION),
+        "OTHER_API": OTHER_API,
+    }
+    ctx.builder(SCRIPT, env=env)
+    for version in (VERSION, OTHER_VERSION):
+        base = f"{RELEASES}/{version}"
+        ctx.publish(ctx.work / archive(version), f"{base}/{archive(version)}", checksums=f"{base}/SHA256SUM")
