@@ -14,7 +14,7 @@
 namespace {
 
 WasmEdge_ModuleDescriptor Modules[] = {{
-    /* Name */ "wasi_ephemeral_nn",
+    /* Name */ "wasi_nn", // what WasmEdge's VM asks for; the instance is named as guests import it
     /* Description */ "WASI-NN on llama.cpp, a stand-in for upstream's GGML plugin in closed networks",
     /* Create */ wasinn::createModule,
 }};

@@ -209,9 +209,9 @@ WasmEdge_Result call(void *Data, const WasmEdge_CallingFrameContext *Frame, cons
 
 } // namespace
 
-WasmEdge_ModuleInstanceContext *createModule(const WasmEdge_ModuleDescriptor *Descriptor) {
+WasmEdge_ModuleInstanceContext *createModule(const WasmEdge_ModuleDescriptor *) {
   auto *Host = new Instance;
-  const auto Name = WasmEdge_StringCreateByCString(Descriptor->Name);
+  const auto Name = WasmEdge_StringCreateByCString("wasi_ephemeral_nn");
   auto *Module =
       WasmEdge_ModuleInstanceCreateWithData(Name, Host, [](void *Data) { delete static_cast<Instance *>(Data); });
   WasmEdge_StringDelete(Name);
