@@ -4,16 +4,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tarfile
-from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.lint.tree import REPO, Tree
+from tests.lint.tree import REPO
 
 # All that may ship; whoever adds a top-level file decides here or in galaxy.yml's build_ignore.
 SHIPS = {
@@ -37,33 +33,11 @@ SHIPS = {
 WHOLE = ("meta/*", "playbooks/*", "plugins/*", "roles/*", "docs/*")
 
 
-def run(*argv: str, **env: str) -> str:
-    """Output of one of the programs beside this Python; its words are the failure's reason."""
-    program = Path(sys.executable).parent / argv[0]
-    done = subprocess.run(
-        [str(program), *argv[1:]],
-        env=dict(os.environ, ANSIBLE_LOCALHOST_WARNING="False", **env),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{' '.join(argv)}:\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    """A clean export: what git has, and no more."""
-    exported = Tree(REPO, tmp_path_factory.mktemp("export"))
-    exported.refresh()
-    return exported
-
-
-@pytest.fixture(scope="module")
-def tarball(tree, tmp_path_factory):
+def tarball(run, exported, tmp_path_factory):
     """The built archive."""
     out = tmp_path_factory.mktemp("out")
-    run("ansible-galaxy", "collection", "build", str(tree.path), "--output-path", str(out))
+    run("ansible-galaxy", "collection", "build", exported.path, "--output-path", out)
     return next(out.glob("wasinn-cluster-*.tar.gz"))
 
 
@@ -75,10 +49,10 @@ def shipped(tarball):
 
 
 @pytest.fixture(scope="module")
-def installed(tarball, tmp_path_factory):
+def installed(run, tarball, tmp_path_factory):
     """A collections folder with the archive installed; kubernetes.core comes from the package `ansible`."""
     folder = tmp_path_factory.mktemp("installed")
-    run("ansible-galaxy", "collection", "install", str(tarball), "-p", str(folder), "--offline", "--no-deps")
+    run("ansible-galaxy", "collection", "install", tarball, "-p", folder, "--offline", "--no-deps")
     return folder
 
 
@@ -88,8 +62,8 @@ def test_only_what_users_need_ships(shipped):
     assert not [name for name in shipped if "__pycache__" in name or name.startswith("inventories/demo")]
 
 
-def test_all_of_the_collection_ships(tree, shipped):
-    assert not set(tree.matching(*WHOLE)) - shipped
+def test_all_of_the_collection_ships(exported, shipped):
+    assert not set(exported.matching(*WHOLE)) - shipped
 
 
 def test_nothing_shipped_names_the_machine_it_was_made_on(tarball):
@@ -99,7 +73,7 @@ def test_nothing_shipped_names_the_machine_it_was_made_on(tarball):
             assert str(REPO).encode() not in content, member.name
 
 
-def test_every_playbook_runs_by_its_full_name(installed):
+def test_every_playbook_runs_by_its_full_name(run, installed):
     for playbook in (REPO / "playbooks").glob("*.yml"):
         run(
             "ansible-playbook",
@@ -111,7 +85,7 @@ def test_every_playbook_runs_by_its_full_name(installed):
         )
 
 
-def test_every_module_has_its_page(installed):
+def test_every_module_has_its_page(run, installed):
     listing = run("ansible-doc", "-t", "module", "--list", "wasinn.cluster", ANSIBLE_COLLECTIONS_PATH=str(installed))
     for module in (REPO / "plugins" / "modules").glob("*.py"):
         assert f"wasinn.cluster.{module.stem} " in listing
