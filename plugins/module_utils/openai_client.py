@@ -258,7 +258,7 @@ def _read(response: http.client.HTTPResponse, deadline: float) -> str:
     while sum(map(len, blocks)) < _BODY_LIMIT:
         if time.monotonic() > deadline:
             raise TimeoutError
-        block = response.read(65536)
+        block = response.read1(65536)  # what has come, or the deadline would wait for a full block
         if not block:
             break
         blocks.append(block)
