@@ -63,13 +63,22 @@ mod tests {
     #[test]
     fn a_missing_alias_names_the_variable_to_set() {
         let text = explain(Step::Load, "chat", &B::NotFound.into());
-        assert!(text.contains("WASMEDGE_WASINN_PRELOAD=chat:GGML:AUTO:"), "{text}");
+        assert!(
+            text.contains("WASMEDGE_WASINN_PRELOAD=chat:GGML:AUTO:"),
+            "{text}"
+        );
         assert!(text.contains("Not Found"), "{text}");
     }
 
     #[test]
     fn every_sentence_is_one_line() {
-        for step in [Step::Load, Step::Context, Step::Input, Step::Compute, Step::Output] {
+        for step in [
+            Step::Load,
+            Step::Context,
+            Step::Input,
+            Step::Compute,
+            Step::Output,
+        ] {
             for code in (1..=8).chain(100..=104) {
                 let text = explain(step, "default", &B::from(code).into());
                 assert!(!text.contains('\n') && text.contains(':'), "{text}");

@@ -6,7 +6,7 @@
 //! One JSON line on stdout: `text`, `prompt_tokens`, `completion_tokens` (the plugin's own counts),
 //! `load_ms` (model by alias until usable), `prompt_ms` (prompt until the first token), `generate_ms` (the
 //! tokens after the first), `tokens_per_second` (of those; 0 for fewer than two tokens), `backend`, and
-//! `llama_build` where the plugin tells it. On failure: one line on stderr; exit 2 for a wrong option,
+//! `llama_commit` where the plugin tells it. On failure: one line on stderr; exit 2 for a wrong option,
 //! otherwise 1.
 
 mod args;
@@ -17,7 +17,8 @@ use serde_json::{json, Value};
 use std::process::ExitCode;
 use std::time::Instant;
 use wasmedge_wasi_nn::{
-    BackendError, Error, ExecutionTarget, GraphBuilder, GraphEncoding, GraphExecutionContext, TensorType,
+    BackendError, Error, ExecutionTarget, GraphBuilder, GraphEncoding, GraphExecutionContext,
+    TensorType,
 };
 
 /// Larger than any single token piece and than the plugin's metadata.
@@ -48,13 +49,16 @@ fn ask(args: &args::Args) -> Result<Value, String> {
 
     let started = Instant::now();
     // Greedy: the same model gives the same answer on every node.
-    let config = json!({"temp": 0.0, "n-predict": args.max_tokens, "enable-log": false}).to_string();
+    let config =
+        json!({"temp": 0.0, "n-predict": args.max_tokens, "threads": args.threads, "enable-log": false}).to_string();
     // The preload decides encoding and device; what is said here only labels the handle.
     let graph = GraphBuilder::new(GraphEncoding::Ggml, ExecutionTarget::AUTO)
         .config(config)
         .build_from_cache(&args.alias)
         .map_err(told(Step::Load))?;
-    let mut context = graph.init_execution_context().map_err(told(Step::Context))?;
+    let mut context = graph
+        .init_execution_context()
+        .map_err(told(Step::Context))?;
     let load_ms = milliseconds(started);
 
     let started = Instant::now();
@@ -78,7 +82,11 @@ fn ask(args: &args::Args) -> Result<Value, String> {
             first_at = Instant::now();
         }
     }
-    let generate_ms = if tokens == 0 { 0.0 } else { milliseconds(first_at) };
+    let generate_ms = if tokens == 0 {
+        0.0
+    } else {
+        milliseconds(first_at)
+    };
     // A plugin without counts is still a plugin that infers: then the prompt's count is null.
     let counts: Value = output(&context, 1)
         .ok()
@@ -102,8 +110,8 @@ fn ask(args: &args::Args) -> Result<Value, String> {
         "tokens_per_second": rate(tokens - 1, generate_ms),
         "backend": "GGML",
     });
-    if let Some(build) = counts.get("llama_build_number") {
-        report["llama_build"] = build.clone();
+    if let Some(commit) = counts.get("llama_commit") {
+        report["llama_commit"] = commit.clone();
     }
     Ok(report)
 }

@@ -85,22 +85,35 @@ impl OneOrMany {
 }
 
 /// Reads a request body; the error is one sentence for the client.
-pub fn read(kind: Kind, body: &[u8], template: Template, defaults: &Sampling, include_usage: bool) -> Result<Job, String> {
-    let request: Request =
-        serde_json::from_slice(body).map_err(|error| format!("the request's body is not as expected: {error}"))?;
+pub fn read(
+    kind: Kind,
+    body: &[u8],
+    template: Template,
+    defaults: &Sampling,
+    include_usage: bool,
+) -> Result<Job, String> {
+    let request: Request = serde_json::from_slice(body)
+        .map_err(|error| format!("the request's body is not as expected: {error}"))?;
     if request.n.is_some_and(|n| n != 1) {
         return Err("'n' has to be 1: this server gives one answer a request".into());
     }
     let mut sampling = defaults.clone();
     let prompt = match kind {
         Kind::Chat => {
-            let messages = request.messages.filter(|list| !list.is_empty()).ok_or("'messages' is missing or empty")?;
+            let messages = request
+                .messages
+                .filter(|list| !list.is_empty())
+                .ok_or("'messages' is missing or empty")?;
             let messages: Result<Vec<_>, String> = messages.into_iter().map(message).collect();
             sampling.stop.extend(template.stop().map(str::to_string));
             template.prompt(&messages?)
         }
         Kind::Text => {
-            let prompts = request.prompt.map(OneOrMany::list).unwrap_or_default().concat();
+            let prompts = request
+                .prompt
+                .map(OneOrMany::list)
+                .unwrap_or_default()
+                .concat();
             if prompts.is_empty() {
                 return Err("'prompt' is missing or empty".into());
             }
@@ -109,28 +122,61 @@ pub fn read(kind: Kind, body: &[u8], template: Template, defaults: &Sampling, in
     };
     if let Some(limit) = request.max_completion_tokens.or(request.max_tokens) {
         if limit == 0 || limit < -2 {
-            return Err(format!("'max_tokens' is {limit}; give 1 or more, or -1 for no limit"));
+            return Err(format!(
+                "'max_tokens' is {limit}; give 1 or more, or -1 for no limit"
+            ));
         }
         sampling.max_tokens = usize::try_from(limit).ok();
     }
-    within("temperature", request.temperature, 0.0, 2.0, &mut sampling.temperature)?;
+    within(
+        "temperature",
+        request.temperature,
+        0.0,
+        2.0,
+        &mut sampling.temperature,
+    )?;
     within("top_p", request.top_p, 0.0, 1.0, &mut sampling.top_p)?;
-    within("presence_penalty", request.presence_penalty, -2.0, 2.0, &mut sampling.presence_penalty)?;
-    within("frequency_penalty", request.frequency_penalty, -2.0, 2.0, &mut sampling.frequency_penalty)?;
-    sampling.seed = request.seed.or(sampling.seed);
-    sampling.stop.extend(request.stop.map(OneOrMany::list).unwrap_or_default());
+    within(
+        "presence_penalty",
+        request.presence_penalty,
+        -2.0,
+        2.0,
+        &mut sampling.presence_penalty,
+    )?;
+    within(
+        "frequency_penalty",
+        request.frequency_penalty,
+        -2.0,
+        2.0,
+        &mut sampling.frequency_penalty,
+    )?;
+    sampling.seed = request.seed.map(|seed| seed as u32).or(sampling.seed);
+    sampling
+        .stop
+        .extend(request.stop.map(OneOrMany::list).unwrap_or_default());
     Ok(Job {
         kind,
         prompt,
         sampling,
         stream: request.stream.unwrap_or(false),
-        include_usage: request.stream_options.and_then(|options| options.include_usage).unwrap_or(include_usage),
+        include_usage: request
+            .stream_options
+            .and_then(|options| options.include_usage)
+            .unwrap_or(include_usage),
     })
 }
 
-fn within(name: &str, value: Option<f64>, low: f64, high: f64, target: &mut f64) -> Result<(), String> {
+fn within(
+    name: &str,
+    value: Option<f64>,
+    low: f64,
+    high: f64,
+    target: &mut f64,
+) -> Result<(), String> {
     match value {
-        Some(value) if !(low..=high).contains(&value) => Err(format!("'{name}' is {value}; give {low} to {high}")),
+        Some(value) if !(low..=high).contains(&value) => {
+            Err(format!("'{name}' is {value}; give {low} to {high}"))
+        }
         Some(value) => {
             *target = value;
             Ok(())
@@ -144,14 +190,21 @@ fn message(message: Message) -> Result<(Role, String), String> {
         "system" | "developer" => Role::System,
         "user" => Role::User,
         "assistant" => Role::Assistant,
-        other => return Err(format!("the role '{other}' is not served; use system, user or assistant")),
+        other => {
+            return Err(format!(
+                "the role '{other}' is not served; use system, user or assistant"
+            ))
+        }
     };
     let text = match message.content {
         None => String::new(),
         Some(Content::Text(text)) => text,
         Some(Content::Parts(parts)) => {
             if let Some(part) = parts.iter().find(|part| part.kind != "text") {
-                return Err(format!("content of type '{}' is not served; send text", part.kind));
+                return Err(format!(
+                    "content of type '{}' is not served; send text",
+                    part.kind
+                ));
             }
             parts.into_iter().filter_map(|part| part.text).collect()
         }
@@ -241,7 +294,13 @@ mod tests {
     use super::*;
 
     fn chat(body: &str) -> Result<Job, String> {
-        read(Kind::Chat, body.as_bytes(), Template::Chatml, &Sampling::default(), false)
+        read(
+            Kind::Chat,
+            body.as_bytes(),
+            Template::Chatml,
+            &Sampling::default(),
+            false,
+        )
     }
 
     #[test]
@@ -251,7 +310,10 @@ mod tests {
                 "max_tokens":5,"temperature":0,"stop":"!","stream":true,"stream_options":{"include_usage":true}}"#,
         )
         .unwrap();
-        assert_eq!(job.prompt, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+        assert_eq!(
+            job.prompt,
+            "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+        );
         assert_eq!(job.sampling.max_tokens, Some(5));
         assert_eq!(job.sampling.temperature, 0.0);
         assert_eq!(job.sampling.stop, ["<|im_end|>", "!"]);
@@ -264,11 +326,26 @@ mod tests {
             ("{", "not as expected"),
             ("{}", "'messages'"),
             (r#"{"messages":[]}"#, "'messages'"),
-            (r#"{"messages":[{"role":"wizard","content":"x"}]}"#, "'wizard'"),
-            (r#"{"messages":[{"role":"user","content":"x"}],"temperature":9}"#, "'temperature' is 9"),
-            (r#"{"messages":[{"role":"user","content":"x"}],"max_tokens":0}"#, "'max_tokens' is 0"),
-            (r#"{"messages":[{"role":"user","content":"x"}],"n":2}"#, "'n'"),
-            (r#"{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#, "'image_url'"),
+            (
+                r#"{"messages":[{"role":"wizard","content":"x"}]}"#,
+                "'wizard'",
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":"x"}],"temperature":9}"#,
+                "'temperature' is 9",
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":"x"}],"max_tokens":0}"#,
+                "'max_tokens' is 0",
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":"x"}],"n":2}"#,
+                "'n'",
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#,
+                "'image_url'",
+            ),
         ] {
             let message = chat(body).unwrap_err();
             assert!(message.contains(part), "{body}: {message}");
@@ -277,13 +354,31 @@ mod tests {
 
     #[test]
     fn answers_have_openais_shape() {
-        let head = Head { kind: Kind::Chat, id: "c", created: 1, model: "m" };
-        let whole = head.whole("Paris.", Finish::Stop, Usage { prompt: 3, completion: 2 });
+        let head = Head {
+            kind: Kind::Chat,
+            id: "c",
+            created: 1,
+            model: "m",
+        };
+        let whole = head.whole(
+            "Paris.",
+            Finish::Stop,
+            Usage {
+                prompt: 3,
+                completion: 2,
+            },
+        );
         assert_eq!(whole["choices"][0]["message"]["content"], "Paris.");
         assert_eq!(whole["usage"]["total_tokens"], 5);
         let first = head.part(Some("Pa"), true, None);
-        assert_eq!(first["choices"][0]["delta"], json!({"role": "assistant", "content": "Pa"}));
-        assert_eq!(head.part(None, false, Some(Finish::Length))["choices"][0]["finish_reason"], "length");
+        assert_eq!(
+            first["choices"][0]["delta"],
+            json!({"role": "assistant", "content": "Pa"})
+        );
+        assert_eq!(
+            head.part(None, false, Some(Finish::Length))["choices"][0]["finish_reason"],
+            "length"
+        );
         assert_eq!(head.used(Usage::default())["choices"], json!([]));
     }
 }

@@ -46,19 +46,30 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Command, String>
     let mut sampling = Sampling::default();
     let mut include_usage = false;
     let mut plugin = Map::new();
-    for (key, value) in [("ctx-size", 4096), ("batch-size", 512), ("n-gpu-layers", 100), ("threads", 2)] {
+    for (key, value) in [
+        ("ctx-size", 4096),
+        ("batch-size", 512),
+        ("n-gpu-layers", 100),
+        ("threads", 2),
+    ] {
         plugin.insert(key.into(), value.into());
     }
 
     while let Some(word) = words.next() {
         let (option, inline) = match word.split_once('=') {
-            Some((option, value)) if option.starts_with("--") => (option.to_string(), Some(value.to_string())),
+            Some((option, value)) if option.starts_with("--") => {
+                (option.to_string(), Some(value.to_string()))
+            }
             _ => (word, None),
         };
         let option = long_name(&option);
         match option {
             "--help" => return Ok(Command::Print(USAGE.into())),
-            "--version" => return Ok(Command::Print(concat!("llama-api-server stand-in ", env!("CARGO_PKG_VERSION")).into())),
+            "--version" => {
+                return Ok(Command::Print(
+                    concat!("llama-api-server stand-in ", env!("CARGO_PKG_VERSION")).into(),
+                ))
+            }
             "--log-prompts" | "--log-stat" | "--log-all" => continue,
             "--include-usage" => {
                 include_usage = true;
@@ -76,17 +87,24 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Command, String>
             "--model-alias" => alias = first.into(),
             "--prompt-template" => template = Some(first.parse::<Template>()?),
             "--socket-addr" => {
-                socket = Some(value.parse().map_err(|_| wrong(option, &value, "an address such as 0.0.0.0:8080"))?)
+                socket = Some(
+                    value
+                        .parse()
+                        .map_err(|_| wrong(option, &value, "an address such as 0.0.0.0:8080"))?,
+                )
             }
             "--port" => port = Some(number::<u16>(option, &value)?),
-            "--n-predict" => sampling.max_tokens = usize::try_from(number::<i64>(option, &value)?).ok(),
+            "--n-predict" => {
+                sampling.max_tokens = usize::try_from(number::<i64>(option, &value)?).ok()
+            }
             "--temp" => sampling.temperature = number(option, &value)?,
             "--top-p" => sampling.top_p = number(option, &value)?,
             "--repeat-penalty" => sampling.repeat_penalty = number(option, &value)?,
             "--presence-penalty" => sampling.presence_penalty = number(option, &value)?,
             "--frequency-penalty" => sampling.frequency_penalty = number(option, &value)?,
             "--reverse-prompt" => sampling.stop.push(value),
-            "--ctx-size" | "--batch-size" | "--ubatch-size" | "--n-gpu-layers" | "--threads" | "--main-gpu" => {
+            "--ctx-size" | "--batch-size" | "--ubatch-size" | "--n-gpu-layers" | "--threads"
+            | "--main-gpu" => {
                 plugin.insert(key.into(), number::<u64>(option, first)?.into());
             }
             "--tensor-split" | "--split-mode" | "--grammar" | "--json-schema" => {
@@ -102,7 +120,9 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Command, String>
 
     let template = template.ok_or_else(|| format!("--prompt-template is missing; {USAGE}"))?;
     let address = match (socket, port) {
-        (Some(_), Some(_)) => return Err("--socket-addr and --port exclude each other; give one of them".into()),
+        (Some(_), Some(_)) => {
+            return Err("--socket-addr and --port exclude each other; give one of them".into())
+        }
         (Some(address), None) => address,
         (None, port) => SocketAddr::from(([0, 0, 0, 0], port.unwrap_or(8080))),
     };
@@ -135,7 +155,9 @@ fn long_name(option: &str) -> &str {
 }
 
 fn number<T: std::str::FromStr>(option: &str, value: &str) -> Result<T, String> {
-    value.parse().map_err(|_| wrong(option, value, "a number in its range"))
+    value
+        .parse()
+        .map_err(|_| wrong(option, value, "a number in its range"))
 }
 
 fn wrong(option: &str, value: &str, wanted: &str) -> String {
@@ -160,19 +182,31 @@ mod tests {
              --n-predict 128 --n-gpu-layers 0 --threads 4 --temp 0.5 --socket-addr 0.0.0.0:9000 --log-prompts --log-stat",
         )
         .unwrap();
-        assert_eq!((args.model_name.as_str(), args.model_alias.as_str()), ("smollm2", "chat"));
+        assert_eq!(
+            (args.model_name.as_str(), args.model_alias.as_str()),
+            ("smollm2", "chat")
+        );
         assert_eq!(args.address.to_string(), "0.0.0.0:9000");
         assert_eq!(args.sampling.max_tokens, Some(128));
         assert_eq!(args.sampling.temperature, 0.5);
-        for (key, value) in [("ctx-size", 2048), ("batch-size", 256), ("n-gpu-layers", 0), ("threads", 4)] {
+        for (key, value) in [
+            ("ctx-size", 2048),
+            ("batch-size", 256),
+            ("n-gpu-layers", 0),
+            ("threads", 4),
+        ] {
             assert_eq!(args.plugin_options[key], value);
         }
     }
 
     #[test]
     fn pairs_give_their_first_value_and_minus_one_means_no_limit() {
-        let args = serve("-p chatml,embedding -m chat,embed -c 4096,384 -n -1 --port 81 -g 7").unwrap();
-        assert_eq!((args.model_name.as_str(), args.address.port()), ("chat", 81));
+        let args =
+            serve("-p chatml,embedding -m chat,embed -c 4096,384 -n -1 --port 81 -g 7").unwrap();
+        assert_eq!(
+            (args.model_name.as_str(), args.address.port()),
+            ("chat", 81)
+        );
         assert_eq!(args.plugin_options["ctx-size"], 4096);
         assert_eq!(args.plugin_options["n-gpu-layers"], 7);
         assert_eq!(args.sampling.max_tokens, None);

@@ -9,13 +9,16 @@ use serde_json::{json, Map, Value};
 use std::fmt;
 use tokio::sync::OwnedMutexGuard;
 use wasmedge_wasi_nn::{
-    BackendError, Error, ExecutionTarget, Graph, GraphBuilder, GraphEncoding, GraphExecutionContext, TensorType,
+    BackendError, Error, ExecutionTarget, Graph, GraphBuilder, GraphEncoding,
+    GraphExecutionContext, TensorType,
 };
 
 /// Larger than any token piece and than the plugin's metadata.
 const BUFFER_BYTES: usize = 4096;
 const TEXT: usize = 0;
 const METADATA: usize = 1;
+/// llama.cpp's LLAMA_DEFAULT_SEED: another seed for every answer.
+const RANDOM_SEED: u32 = u32::MAX;
 
 /// Why no answer, or no more of it, came.
 #[derive(Debug)]
@@ -28,7 +31,9 @@ pub enum EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => f.write_str("the prompt is longer than the context; shorten it or raise --ctx-size"),
+            Self::TooLong => {
+                f.write_str("the prompt is longer than the context; shorten it or raise --ctx-size")
+            }
             Self::Failed(text) => f.write_str(text),
         }
     }
@@ -52,14 +57,20 @@ impl Engine {
                 ),
                 _ => "see the plugin's lines above; the file may be missing, cut short or of an unknown architecture".into(),
             };
-            EngineError::Failed(format!("the model '{alias}' could not be loaded ({error}): {remedy}"))
+            EngineError::Failed(format!(
+                "the model '{alias}' could not be loaded ({error}): {remedy}"
+            ))
         };
         let graph = GraphBuilder::new(GraphEncoding::Ggml, ExecutionTarget::AUTO)
             .config(Value::Object(options.clone()).to_string())
             .build_from_cache(alias)
             .map_err(failed)?;
         let context = graph.init_execution_context().map_err(failed)?;
-        Ok(Self { context, options, _graph: graph })
+        Ok(Self {
+            context,
+            options,
+            _graph: graph,
+        })
     }
 
     fn output(&self, index: usize) -> Result<Vec<u8>, Error> {
@@ -70,10 +81,16 @@ impl Engine {
     }
 
     fn set(&mut self, index: usize, bytes: &[u8]) -> Result<(), EngineError> {
-        self.context.set_input(index, TensorType::U8, &[1], bytes).map_err(|error| match error {
-            Error::BackendError(BackendError::PromptTooLong | BackendError::ContextFull) => EngineError::TooLong,
-            error => EngineError::Failed(format!("the plugin refused the prompt ({error}); see its lines in this log")),
-        })
+        self.context
+            .set_input(index, TensorType::U8, &[1], bytes)
+            .map_err(|error| match error {
+                Error::BackendError(BackendError::PromptTooLong | BackendError::ContextFull) => {
+                    EngineError::TooLong
+                }
+                error => EngineError::Failed(format!(
+                    "the plugin refused the prompt ({error}); see its lines in this log"
+                )),
+            })
     }
 }
 
@@ -95,7 +112,11 @@ pub struct Generation {
 
 impl Generation {
     /// Gives the prompt to the model.
-    pub fn start(mut engine: OwnedMutexGuard<Engine>, prompt: &str, sampling: &Sampling) -> Result<Self, EngineError> {
+    pub fn start(
+        mut engine: OwnedMutexGuard<Engine>,
+        prompt: &str,
+        sampling: &Sampling,
+    ) -> Result<Self, EngineError> {
         let mut options = engine.options.clone();
         for (key, value) in [
             ("temp", json!(sampling.temperature)),
@@ -103,12 +124,14 @@ impl Generation {
             ("repeat-penalty", json!(sampling.repeat_penalty)),
             ("presence-penalty", json!(sampling.presence_penalty)),
             ("frequency-penalty", json!(sampling.frequency_penalty)),
-            ("n-predict", sampling.max_tokens.map_or(json!(-1), |n| json!(n))),
+            (
+                "n-predict",
+                sampling.max_tokens.map_or(json!(-1), |n| json!(n)),
+            ),
+            // Always told: the plugin keeps what an earlier request set.
+            ("seed", json!(sampling.seed.unwrap_or(RANDOM_SEED))),
         ] {
             options.insert(key.into(), value);
-        }
-        if let Some(seed) = sampling.seed {
-            options.insert("seed".into(), seed.into());
         }
         engine.set(METADATA, Value::Object(options).to_string().as_bytes())?;
         engine.set(TEXT, prompt.as_bytes())?;
@@ -128,7 +151,9 @@ impl Generation {
         }
         match self.engine.context.compute_single() {
             Ok(()) => {}
-            Err(Error::BackendError(BackendError::EndOfSequence)) => return Ok(self.close(Finish::Stop)),
+            Err(Error::BackendError(BackendError::EndOfSequence)) => {
+                return Ok(self.close(Finish::Stop))
+            }
             Err(Error::BackendError(BackendError::ContextFull)) if self.usage.completion > 0 => {
                 return Ok(self.close(Finish::Length))
             }
@@ -136,13 +161,16 @@ impl Generation {
                 return Err(EngineError::TooLong)
             }
             Err(error) => {
-                return Err(EngineError::Failed(format!("computing a token failed ({error}); see the plugin's lines in this log")))
+                return Err(EngineError::Failed(format!(
+                    "computing a token failed ({error}); see the plugin's lines in this log"
+                )))
             }
         }
-        let piece = self
-            .engine
-            .output(TEXT)
-            .map_err(|error| EngineError::Failed(format!("reading a token failed ({error}); see the plugin's lines in this log")))?;
+        let piece = self.engine.output(TEXT).map_err(|error| {
+            EngineError::Failed(format!(
+                "reading a token failed ({error}); see the plugin's lines in this log"
+            ))
+        })?;
         self.usage.completion += 1;
         let text = self.text.push(&piece);
         if self.text.stopped() {
@@ -170,7 +198,9 @@ impl Generation {
         self.end = Some(finish);
         let counts = self.engine.output(METADATA).ok();
         let counts: Option<Value> = counts.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        self.usage.prompt = counts.and_then(|counts| counts["input_tokens"].as_u64()).unwrap_or(0);
+        self.usage.prompt = counts
+            .and_then(|counts| counts["input_tokens"].as_u64())
+            .unwrap_or(0);
     }
 }
 

@@ -34,11 +34,23 @@ struct Server {
 /// Opens the port and serves until the process is ended.
 pub async fn serve(args: Args, engine: Engine) -> io::Result<()> {
     let address = args.address;
-    let listener = TcpListener::bind(address.to_string()).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("{address} cannot be opened ({error}); give another --port or --socket-addr"))
-    })?;
+    let listener = TcpListener::bind(address.to_string())
+        .await
+        .map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!(
+                    "{address} cannot be opened ({error}); give another --port or --socket-addr"
+                ),
+            )
+        })?;
     println!("llama-api-server (stand-in): listening on {address}");
-    let server = Arc::new(Server { args, engine: Arc::new(Mutex::new(engine)), started: now(), served: AtomicU64::new(0) });
+    let server = Arc::new(Server {
+        args,
+        engine: Arc::new(Mutex::new(engine)),
+        started: now(),
+        served: AtomicU64::new(0),
+    });
     loop {
         let (stream, _) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -51,7 +63,11 @@ pub async fn serve(args: Args, engine: Engine) -> io::Result<()> {
         tokio::spawn(async move {
             let service = service_fn(move |request| answer(server.clone(), request));
             // WASI sockets have no TCP_NODELAY: a message in two writes would wait 40 ms for the first's ACK.
-            let _ = Http::new().http1_only(true).http1_writev(false).serve_connection(stream, service).await;
+            let _ = Http::new()
+                .http1_only(true)
+                .http1_writev(false)
+                .serve_connection(stream, service)
+                .await;
         });
     }
 }
@@ -60,7 +76,11 @@ async fn answer(server: Arc<Server>, request: Request<Body>) -> Result<Response<
     let began = Instant::now();
     let line = format!("{} {}", request.method(), request.uri().path());
     let response = route(&server, request).await;
-    println!("{line} {} {} ms", response.status().as_u16(), began.elapsed().as_millis());
+    println!(
+        "{line} {} {} ms",
+        response.status().as_u16(),
+        began.elapsed().as_millis()
+    );
     Ok(response)
 }
 
@@ -69,10 +89,20 @@ async fn route(server: &Server, request: Request<Body>) -> Response<Body> {
     let expected = match path.as_str() {
         "/v1/chat/completions" | "/v1/completions" => Method::POST,
         "/v1/models" | "/v1/info" | "/echo" => Method::GET,
-        _ => return refuse(StatusCode::NOT_FOUND, &format!("'{path}' is not served here; see /v1/info"), Some("not_found")),
+        _ => {
+            return refuse(
+                StatusCode::NOT_FOUND,
+                &format!("'{path}' is not served here; see /v1/info"),
+                Some("not_found"),
+            )
+        }
     };
     if request.method() != expected && !(path == "/echo" && request.method() == Method::POST) {
-        return refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("'{path}' takes {expected}"), Some("method_not_allowed"));
+        return refuse(
+            StatusCode::METHOD_NOT_ALLOWED,
+            &format!("'{path}' takes {expected}"),
+            Some("method_not_allowed"),
+        );
     }
     match path.as_str() {
         "/v1/models" => send(StatusCode::OK, &models(server)),
@@ -89,7 +119,13 @@ async fn complete(server: &Server, kind: Kind, request: Request<Body>) -> Respon
         Err(response) => return response,
     };
     let args = &server.args;
-    let job = match api::read(kind, &body, args.template, &args.sampling, args.include_usage) {
+    let job = match api::read(
+        kind,
+        &body,
+        args.template,
+        &args.sampling,
+        args.include_usage,
+    ) {
         Ok(job) => job,
         Err(message) => return refuse(StatusCode::BAD_REQUEST, &message, None),
     };
@@ -104,7 +140,11 @@ async fn complete(server: &Server, kind: Kind, request: Request<Body>) -> Respon
         Err(error) => return failed(error),
     };
     let number = server.served.fetch_add(1, Ordering::Relaxed);
-    let prefix = if kind == Kind::Chat { "chatcmpl" } else { "cmpl" };
+    let prefix = if kind == Kind::Chat {
+        "chatcmpl"
+    } else {
+        "cmpl"
+    };
     let id = format!("{prefix}-{:x}-{number}", server.started);
     if job.stream {
         return stream(job, id, args.model_name.clone(), generation, first);
@@ -113,11 +153,19 @@ async fn complete(server: &Server, kind: Kind, request: Request<Body>) -> Respon
         Ok(answer) => answer,
         Err(error) => return failed(error),
     };
-    let head = Head { kind, id: &id, created: now(), model: &args.model_name };
+    let head = Head {
+        kind,
+        id: &id,
+        created: now(),
+        model: &args.model_name,
+    };
     send(StatusCode::OK, &head.whole(&text, finish, generation.usage))
 }
 
-async fn gather(generation: &mut Generation, mut step: Step) -> Result<(String, Finish), EngineError> {
+async fn gather(
+    generation: &mut Generation,
+    mut step: Step,
+) -> Result<(String, Finish), EngineError> {
     let mut text = String::new();
     loop {
         match step {
@@ -129,17 +177,34 @@ async fn gather(generation: &mut Generation, mut step: Step) -> Result<(String, 
     }
 }
 
-fn stream(job: Job, id: String, model: String, generation: Generation, first: Step) -> Response<Body> {
+fn stream(
+    job: Job,
+    id: String,
+    model: String,
+    generation: Generation,
+    first: Step,
+) -> Response<Body> {
     let (sender, body) = Body::channel();
     tokio::spawn(async move {
-        let head = Head { kind: job.kind, id: &id, created: now(), model: &model };
+        let head = Head {
+            kind: job.kind,
+            id: &id,
+            created: now(),
+            model: &model,
+        };
         // An error here means that the client went away: nobody is left to tell.
         let _ = send_events(sender, &head, job.include_usage, generation, first).await;
     });
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("text/event-stream"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        header::HeaderValue::from_static("no-cache"),
+    );
     response
 }
 
@@ -155,7 +220,9 @@ async fn send_events(
         match step {
             Step::Text(text) if text.is_empty() => {}
             Step::Text(text) => {
-                sender.send_data(event(&head.part(Some(&text), first, None))).await?;
+                sender
+                    .send_data(event(&head.part(Some(&text), first, None)))
+                    .await?;
                 first = false;
             }
             Step::End(finish) => {
@@ -174,7 +241,9 @@ async fn send_events(
             Ok(step) => step,
             Err(error) => {
                 eprintln!("llama-api-server: {error}");
-                return sender.send_data(event(&api::error(&error.to_string(), "server_error", None))).await;
+                return sender
+                    .send_data(event(&api::error(&error.to_string(), "server_error", None)))
+                    .await;
             }
         };
     }
@@ -188,10 +257,15 @@ async fn read_body(mut body: Body) -> Result<Vec<u8>, Response<Body>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = body.data().await {
         let chunk = chunk.map_err(|error| {
-            refuse(StatusCode::BAD_REQUEST, &format!("the request's body broke off ({error}); send it again"), None)
+            refuse(
+                StatusCode::BAD_REQUEST,
+                &format!("the request's body broke off ({error}); send it again"),
+                None,
+            )
         })?;
         if bytes.len() + chunk.len() > MAX_BODY_BYTES {
-            let message = format!("the request's body is longer than {MAX_BODY_BYTES} bytes; shorten it");
+            let message =
+                format!("the request's body is longer than {MAX_BODY_BYTES} bytes; shorten it");
             return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, &message, None));
         }
         bytes.extend_from_slice(&chunk);
@@ -227,10 +301,17 @@ fn info(server: &Server) -> Value {
 
 fn failed(error: EngineError) -> Response<Body> {
     match error {
-        EngineError::TooLong => refuse(StatusCode::BAD_REQUEST, &error.to_string(), Some("context_length_exceeded")),
+        EngineError::TooLong => refuse(
+            StatusCode::BAD_REQUEST,
+            &error.to_string(),
+            Some("context_length_exceeded"),
+        ),
         EngineError::Failed(message) => {
             eprintln!("llama-api-server: {message}");
-            send(StatusCode::INTERNAL_SERVER_ERROR, &api::error(&message, "server_error", None))
+            send(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &api::error(&message, "server_error", None),
+            )
         }
     }
 }
@@ -242,11 +323,16 @@ fn refuse(status: StatusCode, message: &str, code: Option<&str>) -> Response<Bod
 fn send(status: StatusCode, value: &Value) -> Response<Body> {
     let mut response = Response::new(Body::from(value.to_string()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
     response
 }
 
 /// Seconds since 1970.
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
 }

@@ -47,7 +47,10 @@ fn serve(args: args::Args) -> ExitCode {
     );
     // Tokens are computed on this one thread: looking at the sockets after every step keeps readiness
     // probes and other clients answered while a model talks.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(1)
+        .build();
     match runtime.and_then(|runtime| runtime.block_on(http::serve(args, engine))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error.to_string()),
@@ -56,7 +59,10 @@ fn serve(args: args::Args) -> ExitCode {
 
 #[cfg(not(target_os = "wasi"))]
 fn serve(_: args::Args) -> ExitCode {
-    fail(1, "only the build for wasm32-wasip1 can serve; this one is for the unit tests")
+    fail(
+        1,
+        "only the build for wasm32-wasip1 can serve; this one is for the unit tests",
+    )
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {

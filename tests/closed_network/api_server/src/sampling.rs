@@ -13,7 +13,8 @@ pub struct Sampling {
     pub repeat_penalty: f64,
     pub presence_penalty: f64,
     pub frequency_penalty: f64,
-    pub seed: Option<u64>,
+    /// llama.cpp knows 32 bits.
+    pub seed: Option<u32>,
     pub stop: Vec<String>,
 }
 

@@ -67,15 +67,25 @@ impl Template {
         for (role, text) in messages {
             let text = text.trim();
             prompt += &match self {
-                Self::Chatml => format!("<|im_start|>{}\n{text}<|im_end|>\n", role_name(*role, "assistant")),
+                Self::Chatml => format!(
+                    "<|im_start|>{}\n{text}<|im_end|>\n",
+                    role_name(*role, "assistant")
+                ),
                 Self::Llama3 => format!(
                     "<|start_header_id|>{}<|end_header_id|>\n\n{text}<|eot_id|>",
                     role_name(*role, "assistant")
                 ),
                 // Gemma has no system role; its instructions stand in a turn of the user.
                 Self::Gemma => {
-                    let role = if *role == Role::System { Role::User } else { *role };
-                    format!("<start_of_turn>{}\n{text}<end_of_turn>\n", role_name(role, "model"))
+                    let role = if *role == Role::System {
+                        Role::User
+                    } else {
+                        *role
+                    };
+                    format!(
+                        "<start_of_turn>{}\n{text}<end_of_turn>\n",
+                        role_name(role, "model")
+                    )
                 }
                 Self::Plain => format!("{text}\n"),
             };
@@ -103,7 +113,10 @@ mod tests {
     use super::*;
 
     fn talk() -> Vec<(Role, String)> {
-        vec![(Role::System, "Be brief. ".into()), (Role::User, "Hello".into())]
+        vec![
+            (Role::System, "Be brief. ".into()),
+            (Role::User, "Hello".into()),
+        ]
     }
 
     #[test]
@@ -130,6 +143,9 @@ mod tests {
         for name in ["chatml", "llama-3-chat", "gemma-instruct", "none"] {
             assert_eq!(name.parse::<Template>().unwrap().name(), name);
         }
-        assert!("embedding".parse::<Template>().unwrap_err().contains("'embedding'"));
+        assert!("embedding"
+            .parse::<Template>()
+            .unwrap_err()
+            .contains("'embedding'"));
     }
 }

@@ -18,7 +18,10 @@ pub struct TextStream {
 impl TextStream {
     /// `stops`: the text ends before the first of these.
     pub fn new(stops: Vec<String>) -> Self {
-        Self { stops: stops.into_iter().filter(|stop| !stop.is_empty()).collect(), ..Self::default() }
+        Self {
+            stops: stops.into_iter().filter(|stop| !stop.is_empty()).collect(),
+            ..Self::default()
+        }
     }
 
     /// Whether a stop word was met.
@@ -33,12 +36,22 @@ impl TextStream {
         }
         self.bytes.extend_from_slice(piece);
         self.decode();
-        if let Some(end) = self.stops.iter().filter_map(|stop| self.held.find(stop)).min() {
+        if let Some(end) = self
+            .stops
+            .iter()
+            .filter_map(|stop| self.held.find(stop))
+            .min()
+        {
             self.stopped = true;
             self.held.truncate(end);
             return std::mem::take(&mut self.held);
         }
-        let keep = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let keep = self
+            .stops
+            .iter()
+            .map(|stop| overlap(&self.held, stop))
+            .max()
+            .unwrap_or(0);
         let rest = self.held.split_off(self.held.len() - keep);
         std::mem::replace(&mut self.held, rest)
     }
