@@ -17,10 +17,9 @@ from ansible.utils.display import Display
 from ansible_collections.wasinn.cluster.plugins.module_utils.download import (
     Artifact,
     Cache,
-    DownloadError,
     Fetched,
-    Progress,
 )
+from ansible_collections.wasinn.cluster.plugins.module_utils.transfer import DownloadError, Progress
 
 display = Display()
 
@@ -54,7 +53,7 @@ def _open(url: str, headers: dict[str, str], timeout: float) -> t.Any:
     return open_url(url, headers=headers, timeout=timeout, decompress=False, http_agent="wasinn.cluster")
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
     """Runs on the controller only; the host it is called for need not be reachable."""
 
     TRANSFERS_FILES = False
@@ -63,7 +62,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Returns ``artifacts`` by name, or fails with one sentence for each artifact that did not come."""
-        result = super().run(tmp, task_vars)
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         cache = Cache(
             args["cache"],

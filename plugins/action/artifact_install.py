@@ -20,7 +20,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.archive import (
 _MODULE = "wasinn.cluster.artifact_install"
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
     """Compare on the node, transfer, install on the node."""
 
     TRANSFERS_FILES = True
@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         args = dict(self._task.args)
         if args.get("state", "present") == "absent":
-            return self._execute_module(module_name=_MODULE, module_args=args, task_vars=task_vars)
+            return self._module(args, task_vars)
         if not args.get("src"):
             raise AnsibleActionFail("src is needed for state=present: give the archive's path on the controller.")
         src = Path(args["src"]).expanduser()
@@ -59,7 +59,7 @@ class ActionModule(ActionBase):
         check_mode, diff = self._task.check_mode, self._task.diff
         self._task.check_mode, self._task.diff = True, False
         try:
-            return self._execute_module(module_name=_MODULE, module_args=args, task_vars=task_vars)
+            return self._module(args, task_vars)
         finally:
             self._task.check_mode, self._task.diff = check_mode, diff
 
@@ -70,9 +70,13 @@ class ActionModule(ActionBase):
                 str(src), self._connection._shell.join_path(self._connection._shell.tmpdir, "src")
             )
             self._fixup_perms2((self._connection._shell.tmpdir, remote))
-            return self._execute_module(module_name=_MODULE, module_args={**args, "src": remote}, task_vars=task_vars)
+            return self._module({**args, "src": remote}, task_vars)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
+
+    def _module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = self._execute_module(module_name=_MODULE, module_args=args, task_vars=task_vars)
+        return result
 
     def _diff_of(self, args: dict[str, t.Any], src: Path, result: dict[str, t.Any]) -> dict[str, str]:
         after = [f"{args['name']} sha256 {args.get('sha256') or 'not known before the download'}"]

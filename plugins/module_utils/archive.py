@@ -59,11 +59,11 @@ class Member:
     mode: int
     size: int
     link: str = ""
-    open: t.Callable[[], t.Optional[t.IO[bytes]]] = lambda: None
+    open: t.Callable[[], t.IO[bytes] | None] = lambda: None
 
 
 @contextmanager
-def open_archive(src: t.Union[str, Path], selection: Selection) -> t.Iterator[list[Member]]:
+def open_archive(src: str | Path, selection: Selection) -> t.Iterator[list[Member]]:
     """The wanted members, sorted by path; folders are left out, they follow from the files.
 
     :raises ArchiveError: for something that is no archive, is cut short, or has members that are no plain files
@@ -104,7 +104,8 @@ def _target(tar: tarfile.TarFile, item: tarfile.TarInfo) -> tarfile.TarInfo:
         target = item
     if not target.isreg():
         raise ArchiveError(
-            f"the archive's member {item.name!r} is a hard link to {item.linkname!r}, which is no file in it; do not use it"
+            f"the archive's member {item.name!r} is a hard link to {item.linkname!r}, "
+            "which is no file in it; do not use this archive"
         )
     return target
 
@@ -124,7 +125,7 @@ def _zip_members(archive: zipfile.ZipFile, selection: Selection) -> t.Iterator[M
             raise ArchiveError(f"the archive's member {item.filename!r} is a device or pipe; do not use this archive")
 
 
-def _checked(members: t.Iterable[Member], src: t.Union[str, Path]) -> list[Member]:
+def _checked(members: t.Iterable[Member], src: str | Path) -> list[Member]:
     found = {member.path: member for member in members}
     if not found:
         raise ArchiveError(f"no member of {src} is left after strip and include; correct them")
@@ -133,7 +134,8 @@ def _checked(members: t.Iterable[Member], src: t.Union[str, Path]) -> list[Membe
             end = os.path.normpath(os.path.join(os.path.dirname(path), member.link))
             if member.link.startswith("/") or end.split("/")[0] == "..":
                 raise ArchiveError(
-                    f"the archive's link {path!r} points out of the destination, to {member.link!r}; do not use this archive"
+                    f"the archive's link {path!r} points out of the destination, to {member.link!r}; "
+                    "do not use this archive"
                 )
         for parent in _parents(path):
             if parent in found:
@@ -149,13 +151,13 @@ def _parents(path: str) -> t.Iterator[str]:
         yield path
 
 
-def sha256_file(path: t.Union[str, Path]) -> str:
+def sha256_file(path: str | Path) -> str:
     """Hexadecimal sha256 of a file."""
     with open(path, "rb") as handle:
         return copy_hashed(handle, None)
 
 
-def copy_hashed(source: t.IO[bytes], target: t.Optional[t.IO[bytes]]) -> str:
+def copy_hashed(source: t.IO[bytes], target: t.IO[bytes] | None) -> str:
     """Copies to ``target`` (None: nowhere) and returns the hexadecimal sha256 of what went through."""
     digest = hashlib.sha256()
     while True:

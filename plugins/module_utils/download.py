@@ -16,33 +16,24 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import threading
 import time
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit
+
+from ansible_collections.wasinn.cluster.plugins.module_utils.transfer import (
+    DownloadError,
+    Opener,
+    Progress,
+    Transfer,
+)
 
 _CHUNK = 1 << 20
 _QUIET_WAIT = 10.0  # seconds of waiting for another process that are not worth a line
 _LIST_LIMIT = 4 << 20  # a checksum list of a release has some kilobytes
 _LIST_LINE = re.compile(r"^([0-9a-fA-F]{64})\s+\*?(?:\./)?(\S.*?)\s*$")
-# Answers that may be better a moment later (RFC 9110, sections 15.5.9, 15.6; RFC 6585, section 4).
-_RETRY_STATUS = frozenset((408, 425, 429, 500, 502, 503, 504))
-
-#: ``opener(url, headers, timeout)`` returns a response with read(), headers and code; like urllib's urlopen it
-#: raises HTTPError for a status of 400 and above and URLError or OSError where there is no answer.
-Opener = t.Callable[[str, t.Dict[str, str], float], t.Any]
-
-
-class DownloadError(Exception):
-    """One sentence: what went wrong and what to do about it."""
-
-
-class _Interrupted(Exception):
-    """The transfer ended early; what came so far is kept and another attempt may carry on."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +57,6 @@ class Fetched:
     url: str
     pending: bool = False
     changed: bool = False
-
-
-@dataclass
-class Progress:
-    """Bytes of one running download, written by its thread and read by whoever reports."""
-
-    name: str
-    done: int = 0
-    total: int = 0
-    started: float = field(default_factory=time.monotonic)
 
 
 class Cache:
@@ -105,10 +86,7 @@ class Cache:
         if self.mirror.startswith("/"):
             self.mirror = "file://" + quote(self.mirror)
         self.offline = offline
-        self._opener = opener
-        self._timeout = timeout
-        self._retries = retries
-        self._delay = delay
+        self._transfer = Transfer(opener, bool(mirror), timeout, retries, delay)
         self._notify = notify
         self._lists: dict[str, dict[str, str]] = {}
         self._lists_lock = threading.Lock()
@@ -168,7 +146,7 @@ class Cache:
         if artifact.sha256:
             if not re.fullmatch(r"[0-9a-fA-F]{64}", artifact.sha256):
                 raise DownloadError(
-                    f"{artifact.name}: the pinned sha256 {artifact.sha256!r} does not have 64 hexadecimal digits; correct it"
+                    f"{artifact.name}: the pinned sha256 {artifact.sha256!r} has not 64 hexadecimal digits; correct it"
                 )
             return artifact.sha256.lower()
         if not artifact.checksums:
@@ -211,7 +189,7 @@ class Cache:
             part = path.with_name(path.name + ".part")
             part.unlink(missing_ok=True)
             try:
-                self._transfer(self.source(url), part, name, Progress(name), limit=_LIST_LIMIT)
+                self._transfer.run(self.source(url), part, name, Progress(name), limit=_LIST_LIMIT)
             except DownloadError as exc:
                 if filename in cached:
                     self._notify(f"{exc}. The list in the cache is used instead.")
@@ -260,12 +238,12 @@ class Cache:
         resumed = part.exists()
         progress = self.running[artifact.name] = Progress(artifact.name)
         try:
-            self._transfer(source, part, artifact.name, progress)
+            self._transfer.run(source, part, artifact.name, progress)
             got = sha256_file(part)
             if got != wanted and resumed:
                 # The older part may belong to a file that has since been replaced: once more from the start.
                 part.unlink()
-                self._transfer(source, part, artifact.name, progress)
+                self._transfer.run(source, part, artifact.name, progress)
                 got = sha256_file(part)
         finally:
             self.running.pop(artifact.name, None)
@@ -274,7 +252,7 @@ class Cache:
             part.unlink()
             raise DownloadError(
                 f"{artifact.name}: {source} has a wrong checksum: expected sha256 {wanted}, got {got} ({size} bytes); "
-                "the download was thrown away: run again, and if it stays so, the file or the pinned checksum was changed"
+                "the download was thrown away: run again, and if it stays so, the file or the pin was changed"
             )
         os.chmod(part, artifact.mode)
         os.replace(part, path)
@@ -283,85 +261,6 @@ class Cache:
         _write(path.with_name(f".{path.name}.verified"), json.dumps(note) + "\n")
         seconds = max(time.monotonic() - progress.started, 0.001)
         self._notify(f"fetched {artifact.name}: {stat.st_size / 1e6:.1f} MB in {seconds:.1f} s")
-
-    def _transfer(self, source: str, part: Path, name: str, progress: Progress, limit: int = 0) -> None:
-        for attempt in range(self._retries + 1):
-            if attempt:
-                time.sleep(min(self._delay * 2 ** (attempt - 1), 30))
-            try:
-                self._attempt(source, part, name, progress, limit)
-                return
-            except _Interrupted as exc:
-                reason = exc
-        raise DownloadError(f"{name}: {reason}; gave up after {self._retries + 1} attempts, run again to carry on")
-
-    def _attempt(self, source: str, part: Path, name: str, progress: Progress, limit: int) -> None:
-        have = part.stat().st_size if part.exists() else 0
-        headers = {"Accept-Encoding": "identity"}
-        if have:
-            headers["Range"] = f"bytes={have}-"
-        with self._open(source, headers, name, part) as response:
-            if response is None:  # the part was already the whole file
-                return
-            start = _range_start(response) if have else 0
-            if start not in (0, have):
-                part.unlink()
-                raise _Interrupted(f"{source} was continued at a wrong place")
-            length = response.headers.get("Content-Length")
-            total = start + int(length) if length and length.isdigit() else 0
-            if total:
-                _check_space(part.parent, total - start, name)
-            progress.done, progress.total = start, total
-            with open(part, "ab" if start else "wb") as out:
-                while True:
-                    try:
-                        block = response.read(_CHUNK)
-                    except Exception as exc:  # http.client, ssl and socket have each their own
-                        raise _Interrupted(
-                            f"the connection to {source} broke after {progress.done} bytes ({exc})"
-                        ) from exc
-                    if not block:
-                        break
-                    out.write(block)
-                    progress.done += len(block)
-                    if limit and progress.done > limit:
-                        raise DownloadError(f"{name}: {source} is larger than {limit} bytes; check the URL")
-                out.flush()
-                os.fsync(out.fileno())
-            if progress.done < total:
-                raise _Interrupted(
-                    f"{source} ended after {progress.done} of {total} bytes; the first part is kept in {part}"
-                )
-
-    @contextlib.contextmanager
-    def _open(self, source: str, headers: dict[str, str], name: str, part: Path) -> t.Iterator[t.Any]:
-        if urlsplit(source).scheme == "file":
-            with _LocalFile(source, headers, name) as response:
-                yield response
-            return
-        try:
-            response = self._opener(source, headers, self._timeout)
-        except HTTPError as exc:
-            exc.close()
-            if exc.code == 416:
-                have = part.stat().st_size
-                if (exc.headers.get("Content-Range") or "").rpartition("/")[2] == str(have):
-                    yield None
-                    return
-                part.unlink()
-                raise _Interrupted(f"{source} is shorter than what was there of it") from exc
-            if exc.code in _RETRY_STATUS:
-                raise _Interrupted(f"{source} answered {exc.code} {exc.reason}") from exc
-            raise DownloadError(_status_sentence(name, source, exc.code, str(exc.reason), bool(self.mirror))) from exc
-        except (URLError, OSError) as exc:
-            reason = getattr(exc, "reason", None) or exc
-            raise _Interrupted(
-                f"{urlsplit(source).netloc} cannot be reached ({reason}): check the network, the proxy and artifacts_mirror"
-            ) from exc
-        try:
-            yield response
-        finally:
-            response.close()
 
     @contextlib.contextmanager
     def _locked(self, path: Path, name: str) -> t.Iterator[None]:
@@ -385,42 +284,13 @@ class Cache:
         fcntl.flock(handle, fcntl.LOCK_EX)
 
 
-class _LocalFile:
-    """A file:// source with the little of an HTTP response that a download needs, Range included."""
-
-    code = 206
-
-    def __init__(self, url: str, headers: dict[str, str], name: str) -> None:
-        path = unquote(urlsplit(url).path)
-        try:
-            self._file = open(path, "rb")
-        except OSError as exc:
-            raise DownloadError(
-                f"{name}: {path} cannot be read ({exc.strerror}); build or fill the mirror, or correct artifacts_mirror"
-            ) from exc
-        size = os.fstat(self._file.fileno()).st_size
-        start = int(headers.get("Range", "bytes=0-")[len("bytes=") : -1])
-        start = start if start < size else 0
-        self._file.seek(start)
-        self.headers = {"Content-Length": str(size - start), "Content-Range": f"bytes {start}-{size}/{size}"}
-
-    def __enter__(self) -> _LocalFile:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._file.close()
-
-    def read(self, size: int) -> bytes:
-        return self._file.read(size)
-
-
 def parse_checksums(text: str) -> dict[str, str]:
     """``sha256sum`` output as {file name: sha256}; other lines are passed over."""
     matches = (_LIST_LINE.match(line) for line in text.splitlines())
     return {match.group(2): match.group(1).lower() for match in matches if match}
 
 
-def sha256_file(path: t.Union[str, Path]) -> str:
+def sha256_file(path: str | Path) -> str:
     """Hexadecimal sha256 of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
@@ -442,23 +312,6 @@ def _split(url: str) -> tuple[str, list[str]]:
     return host.lower(), path
 
 
-def _range_start(response: t.Any) -> int:
-    """Where the body starts: 0 where the server does not know Range and sends the whole file (RFC 9110, 14.2)."""
-    if response.code != 206:
-        return 0
-    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range") or "")
-    return int(match.group(1)) if match else -1
-
-
-def _check_space(folder: Path, need: int, name: str) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < need:
-        raise DownloadError(
-            f"{name}: {need / 1e6:.0f} MB are needed in {folder} but {free / 1e6:.0f} MB are free; "
-            "free some space or move artifacts_cache, then run again"
-        )
-
-
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
@@ -470,21 +323,11 @@ def _write(path: Path, text: str) -> None:
         raise
 
 
-def _status_sentence(name: str, source: str, code: int, reason: str, mirrored: bool) -> str:
-    where = "the mirror" if mirrored else "the server"
-    if code in (404, 410):
-        remedy = "add it to the mirror" if mirrored else "check the version and the architecture"
-        return f"{name}: {where} has no {source} ({code} {reason}); {remedy}"
-    if code in (401, 403, 407):
-        return f"{name}: {where} refuses {source} ({code} {reason}); check the credentials and the proxy"
-    return f"{name}: {source} answered {code} {reason}; check the URL"
-
-
 def _disk_sentence(exc: OSError, name: str, path: Path) -> str:
     if exc.errno == errno.ENOSPC:
         return (
-            f"{name}: the disk that holds {path.parent} is full; free some space or move artifacts_cache, then run again "
-            "to carry on from what is there"
+            f"{name}: the disk that holds {path.parent} is full; "
+            "free some space or move artifacts_cache, then run again to carry on from what is there"
         )
     if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return (

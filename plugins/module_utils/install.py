@@ -41,8 +41,8 @@ class Request:
     dest: Path
     selection: Selection = field(default_factory=Selection)
     unpack: bool = True
-    mode: t.Optional[int] = None
-    link: t.Optional[Path] = None
+    mode: int | None = None
+    link: Path | None = None
     link_target: str = ""
     force: bool = False
 
@@ -197,7 +197,8 @@ def _link_difference(request: Request) -> list[str]:
         return [] if os.readlink(link) == request.link_value else [f"{link} points elsewhere"]
     if link.is_dir() or (link.exists() and not request.force):
         raise ArchiveError(
-            f"{link} should become a link but is a {'folder' if link.is_dir() else 'file'} that something else put there; "
+            f"{link} should become a link but is a {'folder' if link.is_dir() else 'file'} "
+            "that something else put there; "
             f"move it away{'' if link.is_dir() else ', or set force to replace it'}"
         )
     return [f"{link} is a file" if link.exists() else f"{link} is missing"]
@@ -239,7 +240,7 @@ def _install_tree(request: Request, src: Path) -> list[str]:
     return sorted(files)
 
 
-def _unpack(member: Member, stage: Path, mode: t.Optional[int]) -> dict[str, str]:
+def _unpack(member: Member, stage: Path, mode: int | None) -> dict[str, str]:
     path = stage / member.path
     path.parent.mkdir(parents=True, exist_ok=True)
     if member.link:
@@ -313,5 +314,6 @@ def _check_space(folder: Path, need: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < need:
         raise ArchiveError(
-            f"{need / 1e6:.0f} MB are needed in {folder} but {free / 1e6:.0f} MB are free; free some space and run again"
+            f"{need / 1e6:.0f} MB are needed in {folder} but {free / 1e6:.0f} MB are free; "
+            "free some space and run again"
         )

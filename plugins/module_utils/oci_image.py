@@ -117,7 +117,7 @@ def build(image: Image, filename: str, module: bytes) -> Built:
     return Built(archive, _digest(manifest), _digest(config))
 
 
-def images_in(archive: t.Union[str, Path]) -> dict[str, str]:
+def images_in(archive: str | Path) -> dict[str, str]:
     """The named images of an OCI archive: {name: digest as containerd will show it}.
 
     :raises ImageError: for a file that is no OCI image archive.

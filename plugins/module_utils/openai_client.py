@@ -40,8 +40,8 @@ class ChatRequest:
     url: str
     model: str
     messages: t.Sequence[t.Mapping[str, t.Any]]
-    max_tokens: t.Optional[int] = None
-    temperature: t.Optional[float] = None
+    max_tokens: int | None = None
+    temperature: float | None = None
     stream: bool = False
     timeout: float = 60
     headers: t.Mapping[str, str] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class ChatResult:
     content: str
     status: int
     latency_s: float
-    ttft_s: t.Optional[float] = None
+    ttft_s: float | None = None
     model: str = ""
     finish_reason: str = ""
     usage: dict[str, t.Any] = field(default_factory=dict)
@@ -100,8 +100,8 @@ def chat(request: ChatRequest) -> ChatResult:
         raise
     except (socket.timeout, TimeoutError) as exc:
         raise ChatError(
-            f"{request.endpoint} did not answer within {request.timeout:g} s; the model may be loading or the node overloaded: "
-            "see the pod's log, or raise the timeout"
+            f"{request.endpoint} did not answer within {request.timeout:g} s; "
+            "the model may be loading or the node overloaded: see the pod's log, or raise the timeout"
         ) from exc
     except ssl.SSLError as exc:
         raise ChatError(
@@ -120,7 +120,8 @@ def chat(request: ChatRequest) -> ChatResult:
         ) from exc
     except (OSError, http.client.HTTPException) as exc:
         raise ChatError(
-            f"the connection to {request.endpoint} broke ({exc or type(exc).__name__}); see the log of the pod that answered"
+            f"the connection to {request.endpoint} broke ({exc or type(exc).__name__}); "
+            "see the log of the pod that answered"
         ) from exc
     finally:
         connection.close()
@@ -184,7 +185,8 @@ def _whole(request: ChatRequest, response: http.client.HTTPResponse, started: fl
         text = choice["message"]["content"]
     except (KeyError, IndexError, TypeError) as exc:
         raise ChatError(
-            f"{request.endpoint} answered {_short(json.dumps(content))}, which is no chat completion; see what serves this URL"
+            f"{request.endpoint} answered {_short(json.dumps(content))}, which is no chat completion; "
+            "see what serves this URL"
         ) from exc
     return ChatResult(
         content=text or "",
@@ -201,7 +203,8 @@ def _streamed(request: ChatRequest, response: http.client.HTTPResponse, started:
     if not kind.startswith("text/event-stream"):
         body = _read(response, deadline)
         raise ChatError(
-            f"{request.endpoint} was asked for a stream but answered {kind}: {_short(body)}; this server does not stream",
+            f"{request.endpoint} was asked for a stream but answered {kind}: {_short(body)}; "
+            "this server does not stream",
             retryable=False,
         )
     result = ChatResult(content="", status=response.status, latency_s=0.0)
@@ -218,7 +221,8 @@ def _streamed(request: ChatRequest, response: http.client.HTTPResponse, started:
         if result.content and result.ttft_s is None:
             result.ttft_s = round(time.monotonic() - started, 3)
     raise ChatError(
-        f"the stream of {request.endpoint} ended after {result.chunks} chunks without [DONE]; see the log of the pod that answered",
+        f"the stream of {request.endpoint} ended after {result.chunks} chunks without [DONE]; "
+        "see the log of the pod that answered",
         content=result.content,
     )
 

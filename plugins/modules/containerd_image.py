@@ -134,8 +134,8 @@ def wanted(params, images):
         return next(iter(held.items()))
     if name not in held:
         raise ContainerdError(
-            f"{params['archive']} does not hold {name or 'a single image'} but {', '.join(held) or 'none with a name'}; "
-            "correct name or archive"
+            f"{params['archive']} does not hold {name or 'a single image'} "
+            f"but {', '.join(held) or 'none with a name'}; correct name or archive"
         )
     return name, held[name]
 

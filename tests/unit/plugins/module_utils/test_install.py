@@ -203,7 +203,7 @@ def test_cut_archive(tmp_path: Path) -> None:
 
 
 def test_nothing_selected(request_: Request, src: Path) -> None:
-    with pytest.raises(ArchiveError, match="no member of .* is left"):
+    with pytest.raises(ArchiveError, match=r"no member of .* is left"):
         install(replace(request_, selection=Selection(strip=5)), src)
 
 

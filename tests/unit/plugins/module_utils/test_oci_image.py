@@ -87,7 +87,7 @@ def test_reads_names_back(tmp_path: Path) -> None:
         images_in(tmp_path / "missing")
     with tarfile.open(path, "w") as tar:
         tar.addfile(tarfile.TarInfo("manifest.json"))
-    with pytest.raises(ImageError, match="has no index.json"):
+    with pytest.raises(ImageError, match=r"has no index\.json"):
         images_in(path)
 
 

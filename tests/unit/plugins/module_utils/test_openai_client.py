@@ -204,14 +204,14 @@ def test_bad_urls(url: str) -> None:
 
 def test_plain_http_where_tls_is_expected(server: Server) -> None:
     url = f"https://127.0.0.1:{server.server_address[1]}"
-    with pytest.raises(ChatError, match="the TLS handshake .* failed"):
+    with pytest.raises(ChatError, match=r"the TLS handshake .* failed"):
         chat(ChatRequest(url, "m", [], timeout=5))
 
 
 def test_expectation(server: Server) -> None:
     result = chat(server.request())
     check_expectation(result, r"\bparis\b")
-    with pytest.raises(ChatError, match="the model answered 'Paris.', which does not match 'Rome'") as caught:
+    with pytest.raises(ChatError, match=r"the model answered 'Paris.', which does not match 'Rome'") as caught:
         check_expectation(result, "Rome")
     assert caught.value.content == "Paris."
     assert not caught.value.retryable
