@@ -12,11 +12,13 @@ namespace wasinn {
 
 namespace {
 
-// Processors this process may run on; std::thread::hardware_concurrency() ignores a cpuset.
-uint32_t processors() {
+// Half of the processors this process may run on, which is about its physical cores. llama.cpp's threads wait for each
+// other by spinning, so that one too many costs far more than one too few: on a busy machine seconds a token.
+uint32_t defaultThreads() {
   cpu_set_t Set;
   CPU_ZERO(&Set);
-  return sched_getaffinity(0, sizeof(Set), &Set) == 0 ? static_cast<uint32_t>(CPU_COUNT(&Set)) : 1;
+  const int Count = sched_getaffinity(0, sizeof(Set), &Set) == 0 ? CPU_COUNT(&Set) : 1;
+  return static_cast<uint32_t>(std::max(1, Count / 2));
 }
 
 constexpr std::size_t PenaltyWindow = 64; // tokens; llama.cpp's own default
@@ -56,7 +58,7 @@ Errno Generation::open() {
     Params.n_ctx = Opts.CtxSize; // 0: as long as the model was trained for
     Params.n_batch = Opts.BatchSize;
     Params.n_ubatch = Opts.UBatchSize;
-    Params.n_threads = Params.n_threads_batch = Opts.Threads != 0 ? Opts.Threads : processors();
+    Params.n_threads = Params.n_threads_batch = Opts.Threads != 0 ? Opts.Threads : defaultThreads();
     Params.seed = Opts.Seed;
     Params.embeddings = Opts.Embedding;
     Context.reset(); // the old one first: both together may not fit

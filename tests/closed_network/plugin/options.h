@@ -27,7 +27,7 @@ struct Options {
   uint32_t CtxSize = 512;
   uint32_t BatchSize = 512;
   uint32_t UBatchSize = 512;
-  uint32_t Threads = 0; // 0: as many as this process may use
+  uint32_t Threads = 0; // 0: half of the processors this process may use
 
   // Of sampling; Temp <= 0 is greedy and so repeatable.
   float Temp = 0.8F;
