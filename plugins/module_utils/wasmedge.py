@@ -109,15 +109,17 @@ class Inspector:
                 f"{needer}{via} needs {name}, which is nowhere the loader looks on this machine.",
                 f"Install {(provider or ['the package that has it'])[0]}, or choose a build that does not need it.",
             )
-        lacking: dict[tuple[str, str], list[str]] = {}
+        lacking: dict[str, list[tuple[str, str]]] = {}
         for needer, library, version in closure.unmet:
-            lacking.setdefault((version, library), []).append(needer)
-        for (version, library), needers in lacking.items():
-            others = f" (and {len(needers) - 1} more files it loads)" if len(needers) > 1 else ""
-            via = "" if needers[0] == path else f", loaded by {path},"
+            lacking.setdefault(version, []).append((needer, library))
+        for version, pairs in lacking.items():
+            first = pairs[0][0] if pairs[0][0] == path else f"{pairs[0][0]} (loaded by {path})"
+            others = len({needer for needer, _library in pairs}) - 1
+            libraries = " and ".join(sorted({library for _needer, library in pairs}))
             self._say(
                 "library_too_old",
-                f"{needers[0]}{via}{others} needs {version}, which {library} does not have.",
+                f"{first}{f', like {others} more it loads,' if others else ''} needs {version}, "
+                f"which {libraries} on this machine does not have.",
                 "Use a build for an older distribution (such as manylinux_2_28), or a newer distribution here.",
             )
 

@@ -203,8 +203,9 @@ findings:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.wasinn.cluster.plugins.module_utils.archives import ArchiveError, single_file, unpacker
+from ansible_collections.wasinn.cluster.plugins.module_utils.archive import ArchiveError
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import finding, sentence
+from ansible_collections.wasinn.cluster.plugins.module_utils.unpacked import single_file, unpacker
 from ansible_collections.wasinn.cluster.plugins.module_utils.wasmedge import inspect
 
 

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable
+from typing import Any
 
-ENDINGS = (".tar.gz", ".tgz", ".tar.xz", ".tar")
+from ansible_collections.wasinn.cluster.plugins.module_utils.archive import ArchiveError, Selection, open_archive
 
-
-class ArchiveError(Exception):
-    """The archive cannot be unpacked; the text names it and says why."""
+ENDINGS = (".tar.gz", ".tgz", ".tar.xz", ".tar", ".zip")
 
 
 class Unpacker:
@@ -29,19 +26,29 @@ class Unpacker:
         self._names: dict[str, str] = {}
 
     def path(self, path: str) -> str:
-        """*path* itself, or the folder an archive was unpacked to (its only top folder, if it has just one)."""
+        """*path* itself, or the folder an archive was unpacked to (its only top folder, if it has just one).
+
+        Raises ``ArchiveError`` naming the archive.
+        """
         if not path.endswith(ENDINGS) or not os.path.isfile(path):
             return path
         target = os.path.join(self._folder, str(len(self._names)))
         os.mkdir(target)
         try:
-            with tarfile.open(path) as archive:
-                # Refuses members that would land outside; Pythons without it are older than 3.9.17.
-                if hasattr(tarfile, "data_filter"):
-                    archive.extraction_filter = staticmethod(tarfile.data_filter)
-                archive.extractall(target)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise ArchiveError(f"{path} cannot be unpacked: {error}") from None
+            with open_archive(path, Selection()) as members:
+                for member in members:
+                    place = os.path.join(target, member.path)
+                    os.makedirs(os.path.dirname(place), exist_ok=True)
+                    source = None if member.link else member.open()
+                    if source is None:
+                        os.symlink(member.link, place)
+                        continue
+                    with source, open(place, "wb") as copy:
+                        shutil.copyfileobj(source, copy, 1 << 20)
+                    os.chmod(place, member.mode | 0o400)
+        except (ArchiveError, OSError) as error:
+            text = str(error)
+            raise ArchiveError(text if path in text else f"{path} cannot be unpacked: {text}") from None
         self._names[target] = path + ":"
         entries = os.listdir(target)
         inner = os.path.join(target, entries[0]) if len(entries) == 1 else target

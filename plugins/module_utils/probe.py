@@ -1,0 +1,243 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asks a model one question through the node's own runtime, the way a model pod would, and says what went wrong.
+
+Two ways: through containerd and the shim (``Container``), or with the wasmedge program alone (``Program``), which
+tells a fault of the shim from one of the plugin.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.wasinn.cluster.plugins.module_utils.containerd import ContainerdError, Ctr
+from ansible_collections.wasinn.cluster.plugins.module_utils.failures import classify
+from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Finding, finding
+
+RUNTIME = "io.containerd.wasmedge.v1"
+MODELS = "/models"
+#: Ends of long outputs that are kept, in characters: the cause stands near the end.
+TAIL = 4000
+#: Seconds that clearing up may take after the probe's own time is over.
+CLEANUP_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to ask of which model. *device* is AUTO, CPU or GPU; *timeout* in seconds, the model's loading included."""
+
+    model: str
+    prompt: str
+    max_tokens: int = 16
+    alias: str = "default"
+    device: str = "AUTO"
+    timeout: float = 120
+
+    def arguments(self) -> list[str]:
+        """The probe module's command line."""
+        return ["--prompt", self.prompt, "--max-tokens", str(self.max_tokens), "--alias", self.alias]
+
+    def preload(self, folder: str) -> str:
+        """The preload entry for the model in *folder* as the guest sees it."""
+        return f"{self.alias}:GGML:{self.device}:{os.path.join(folder, os.path.basename(os.path.realpath(self.model)))}"
+
+
+@dataclass
+class Outcome:
+    """How a command ended. *seconds* is wall time; *code* is ``None`` if it did not end in time."""
+
+    command: list[str]
+    code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float = 0
+    findings: list[Finding] = field(default_factory=list)
+
+
+def execute(command: Sequence[str], timeout: float, env: dict[str, str] | None = None) -> Outcome:
+    """Runs a command in a process group of its own, and ends all of the group where it takes too long."""
+    outcome = Outcome(list(command))
+    started = time.monotonic()
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+        )
+    except OSError as error:
+        cause = f"{command[0]} cannot be run: {error.strerror}."
+        outcome.findings.append(finding("program_missing", cause, "Install it, or name it in the task's parameters."))
+        return outcome
+    try:
+        outcome.stdout, outcome.stderr = child.communicate(timeout=timeout)
+        outcome.code = child.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        outcome.stdout, outcome.stderr = child.communicate()
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+@dataclass(frozen=True)
+class Program:
+    """The wasmedge program with the probe module."""
+
+    wasmedge: str
+    module: str
+    plugin_dir: str = ""
+
+    def ask(self, question: Question) -> Outcome:
+        """Runs the probe; nothing of it stays behind."""
+        folder = os.path.dirname(os.path.realpath(question.model))
+        preload = ["--nn-preload", question.preload(folder)]
+        command = [self.wasmedge, *preload, self.module, *question.arguments()]
+        env = {"WASMEDGE_PLUGIN_PATH": self.plugin_dir} if self.plugin_dir else {}
+        if not os.path.isfile(self.module):
+            cause = f"There is no probe module {self.module}."
+            return Outcome(command, findings=[finding("probe_module", cause, "Run the role wasinn.cluster.shim.")])
+        return execute(command, question.timeout, env)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of the probe's image, through containerd and the shim."""
+
+    ctr: Ctr
+    image: str
+    snapshotter: str = ""
+
+    def ask(self, question: Question) -> Outcome:
+        """Runs the probe in a container with a name of its own, which is gone afterwards in any case."""
+        try:
+            entrypoint = self.entrypoint()
+        except ContainerdError as error:
+            known = classify(str(error)) or [finding("containerd", f"{error}.", "Correct this, then run again.")]
+            return Outcome(list(self.ctr.command), findings=known)
+        name = f"wasinn-probe-{secrets.token_hex(6)}"
+        command = self.command(question, name, entrypoint)
+        outcome = execute(command, question.timeout)
+        if outcome.code != 0:
+            self.clean(name)
+        return outcome
+
+    def command(self, question: Question, name: str, entrypoint: Sequence[str]) -> list[str]:
+        """The whole command line: the model's folder read-only at /models is all the container is given."""
+        folder = os.path.dirname(os.path.realpath(question.model))
+        mount = f"type=bind,src={folder},dst={MODELS},options=rbind:ro"
+        options = ["--rm", "--platform", "wasip1/wasm", "--runtime", RUNTIME, "--mount", mount]
+        options += ["--env", f"WASMEDGE_WASINN_PRELOAD={question.preload(MODELS)}"]
+        options += ["--snapshotter", self.snapshotter] if self.snapshotter else []
+        return [*self._base(), "run", *options, self.image, name, *entrypoint, *question.arguments()]
+
+    def _base(self) -> list[str]:
+        return [*self.ctr.command, "--address", self.ctr.address, "--namespace", self.ctr.namespace]
+
+    def entrypoint(self) -> list[str]:
+        """The image's entrypoint, which ``ctr run`` would replace by the probe's arguments.
+
+        Raises ``ContainerdError``, also where the image is not there.
+        """
+        image = self.ctr.images().get(self.image)
+        if image is None:
+            raise ContainerdError(f'image "{self.image}": not found')
+        document = json.loads(self.ctr.run("content", "get", image.digest))
+        if "manifests" in document:
+            document = json.loads(self.ctr.run("content", "get", document["manifests"][0]["digest"]))
+        config = json.loads(self.ctr.run("content", "get", document["config"]["digest"])).get("config", {})
+        words = (config.get("Entrypoint") or []) or (config.get("Cmd") or [])[:1]
+        if not words:
+            raise ContainerdError(f"the image {self.image} names no program to run; make it again with wasm_image")
+        return [str(word) for word in words]
+
+    def clean(self, name: str) -> None:
+        """Takes the container away, whatever state it is in; says nothing where it is gone already."""
+        deadline = time.monotonic() + CLEANUP_SECONDS
+        while time.monotonic() < deadline:
+            left = execute([*self._base(), "containers", "ls", "--quiet"], CLEANUP_SECONDS)
+            if left.code != 0 or name not in left.stdout.split():
+                return
+            for step in (["tasks", "kill", "--signal", "SIGKILL"], ["tasks", "rm", "--force"], ["containers", "rm"]):
+                execute([*self._base(), *step, name], CLEANUP_SECONDS)
+            time.sleep(0.5)
+
+
+def check_names(question: Question) -> list[Finding]:
+    """Names a preload cannot hold: it is a list of fields separated by colons, entries by semicolons."""
+    name = os.path.basename(question.model)
+    if not re.search(r"[:;\s]", name + question.alias):
+        return []
+    cause = f"The model's file name or alias ({name}, {question.alias}) has a colon, semicolon or space in it."
+    return [finding("preload_form", cause, "Rename the file; the preload separates its fields by these.")]
+
+
+def report(outcome: Outcome, question: Question, expect: str = "") -> dict[str, Any]:
+    """What the module returns: the probe's own numbers, and findings if there is anything to find.
+
+    *expect* is a regular expression the answer has to match anywhere.
+    """
+    answer = parse_answer(outcome.stdout)
+    findings = list(outcome.findings)
+    output = f"{outcome.stderr}\n{outcome.stdout}"
+    if not findings and outcome.code is None:
+        findings = classify(output) or [
+            finding(
+                "timeout",
+                f"The probe gave no answer about {question.model} within {question.timeout:.0f} s.",
+                "Look at the node's load and memory, take a smaller model, or give the task more time.",
+            )
+        ]
+    elif not findings and (outcome.code or not answer):
+        findings = classify(output) or [unknown(outcome, question)]
+    elif not findings and expect and not re.search(expect, str(answer.get("text", ""))):
+        cause = f"The model {question.model} answered {answer.get('text', '')!r}, which does not match {expect!r}."
+        remedy = "Compare the model's checksum with the published one; a damaged or very small model talks nonsense."
+        findings = [finding("answer", cause, remedy)]
+    return {
+        **answer,
+        "seconds": round(outcome.seconds, 3),
+        "command": outcome.command,
+        "return_code": outcome.code,
+        "stderr_tail": outcome.stderr[-TAIL:],
+        "findings": findings,
+    }
+
+
+def parse_answer(stdout: str) -> dict[str, Any]:
+    """The probe's line of JSON; other lines (a plugin's own) are passed over. Empty if there is none."""
+    for line in reversed(stdout.splitlines()):
+        if line.startswith("{"):
+            try:
+                answer = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(answer, dict) and "text" in answer:
+                return answer
+    return {}
+
+
+def unknown(outcome: Outcome, question: Question) -> Finding:
+    """A failure no signature knows: the last line that was said is the best there is."""
+    lines = [line.strip() for line in f"{outcome.stdout}\n{outcome.stderr}".splitlines() if line.strip()]
+    last = lines[-1][-500:] if lines else "nothing was said"
+    if outcome.code in (137, -9):
+        remedy = "The kernel probably ended it for lack of memory (see dmesg); take a smaller model or context."
+    else:
+        remedy = "See stderr_tail and the journal of containerd or k3s."
+    cause = f"The probe of {question.model} ended with status {outcome.code}: {last.rstrip('.')}."
+    return finding("probe_failed", cause, remedy)

@@ -1,0 +1,46 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every known failure is told from its own message, and only as itself."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.wasinn.cluster.plugins.module_utils.failures import SIGNATURES, Signature, classify
+
+
+@pytest.mark.parametrize("entry", SIGNATURES, ids=lambda entry: entry.check)
+def test_each_example(entry: Signature) -> None:
+    for text in (entry.example, f"before it\n{entry.example}\nafter it"):
+        (item,) = classify(text)
+        assert item["check"] == entry.check
+        assert "{" not in item["cause"] + item["remedy"]
+        assert item["cause"].endswith(".")
+        assert item["remedy"].rstrip(")").endswith((".", ")")) or item["remedy"].endswith(".")
+
+
+def test_nothing_known() -> None:
+    assert classify("") == []
+    assert classify("The capital of France is Paris.") == []
+
+
+def test_groups_fill_the_sentences() -> None:
+    (item,) = classify("unknown model architecture: 'gemma3'")
+    assert "gemma3" in item["cause"]
+    (item,) = classify('no runtime for "wasmedge" is configured')
+    assert "wasmedge" in item["cause"]
+
+
+def test_cause_and_consequence() -> None:
+    """A missing library comes before the import it makes fail; both are told, the cause first."""
+    text = (
+        "libopenblas.so.0: cannot open shared object file: No such file or directory\n"
+        "[error] instantiation failed: unknown import, Code: 0x62\n"
+        '[error]     When linking module: "wasi_ephemeral_nn" , function name: "load"\n'
+    )
+    assert [item["check"] for item in classify(text)] == ["missing_library", "plugin_not_loaded"]
+
+
+def test_two_copies() -> None:
+    text = 'module name conflict, Code: 0x60 ... unknown import, Code: 0x62 When linking module: "wasi_ephemeral_nn"'
+    assert classify(text)[0]["check"] == "plugin_duplicate"
