@@ -9,7 +9,7 @@ import fcntl
 import sys
 import time
 
-from tests.lint.runner import run_all
+from tests.lint.runner import fix, run_all
 from tests.lint.steps import STEPS, Step
 from tests.lint.tree import CACHE, Tree
 
@@ -20,11 +20,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lint", description=__doc__)
     parser.add_argument("steps", nargs="*", metavar="step", help=f"any of: {', '.join(names)}")
     parser.add_argument("--fresh", action="store_true", help="run also what passed before on the same files")
+    parser.add_argument("--fix", action="store_true", help="format, mend and generate what can be, then check")
     options = parser.parse_args()
     unknown = sorted(set(options.steps) - set(names))
     if unknown:
         parser.error(f"there is no step {', '.join(unknown)}; steps are: {', '.join(names)}")
 
+    if options.fix:
+        fix()
     steps = [step for step in STEPS if not options.steps or step.name in options.steps]
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:  # two runs would pull the copy from under each other

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lint.steps import Step, find
-from tests.lint.tree import CACHE, Tree
+from tests.lint.steps import FIXES, Step, find
+from tests.lint.tree import CACHE, REPO, Tree
 
 # The copy is the collection; caches lie outside it; no colours in the report.
 _ENV = {
@@ -71,6 +71,13 @@ def _run(step: Step, tree: Tree, fresh: bool) -> Result:
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(key, encoding="utf-8")
     return Result(step.name, "ok", seconds)
+
+
+def fix() -> None:
+    """Mends the repository's own files; what cannot be mended stays for the checks to tell."""
+    for argv in FIXES:
+        _code, output = _call(argv, {}, REPO)
+        print(output, end="")
 
 
 def _call(argv: list[str], extra: dict[str, str], cwd: Path) -> tuple[int, str]:

@@ -101,8 +101,8 @@ def _rustfmt(tree: Tree) -> Iterable[Command]:
 
 
 STEPS = (
-    Step("ruff", ("*.py",), _fixed(["ruff", "check", "--quiet", "."])),
-    Step("ruff-format", ("*.py",), _fixed(["ruff", "format", "--check", "--diff", "--quiet", "."])),
+    Step("ruff", ("*.py",), _fixed(["ruff", "check", "--quiet", "--output-format=concise", "."])),
+    Step("ruff-format", ("*.py",), _fixed(["ruff", "format", "--check", "."])),
     Step(
         "mypy",
         ("plugins/*.py", "tests/*.py"),
@@ -125,6 +125,13 @@ STEPS = (
     Step("codespell", ("*",), _fixed(["codespell", "--toml", "pyproject.toml"])),
     Step("gofmt", ("*.go",), _gofmt, needs="gofmt"),
     Step("rustfmt", ("*.rs", "*/Cargo.toml"), _rustfmt, needs="cargo"),
+)
+
+# `--fix` runs these in the repository itself.
+FIXES: tuple[Command, ...] = (
+    ["ruff", "check", "--quiet", "--fix-only", "."],
+    ["ruff", "format", "--quiet", "."],
+    _module("variables"),
 )
 
 

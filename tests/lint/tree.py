@@ -18,6 +18,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 CACHE = REPO / ".cache" / "lint"
+_LEFT_BY_TOOLS = "__pycache__/\n/tests/output/\n/.ansible/\n"
 # ansible-test writes there; not ours to mirror.
 _FOREIGN = ("tests/output/", ".git/")
 
@@ -36,6 +37,7 @@ class Tree:
         if not (self.path / ".git").exists():
             # Tools that ask git what to look at must not meet the outer .gitignore of .cache.
             subprocess.run(["git", "init", "--quiet"], cwd=self.path, check=True)
+        (self.path / ".git" / "info" / "exclude").write_text(_LEFT_BY_TOOLS, encoding="utf-8")
         self.files = {name: self._copy(name) for name in _git_files(self.repo)}
         for stale in self._present() - self.files.keys():
             (self.path / stale).unlink(missing_ok=True)

@@ -58,11 +58,11 @@ def objects(rendered):
 def test_as_committed(rendered):
     case, texts = rendered
     if os.environ.get("GOLDEN") == "write":
-        for old in (GOLDEN / case).glob("*.yaml"):
+        for old in (GOLDEN / case).glob("*.golden"):
             old.unlink()
         for name, text in texts.items():
-            (GOLDEN / case / name).write_text(text)
-    assert texts == {path.name: path.read_text() for path in (GOLDEN / case).glob("*.yaml")}
+            (GOLDEN / case / f"{name}.golden").write_text(text)
+    assert texts == {path.stem: path.read_text() for path in (GOLDEN / case).glob("*.golden")}
 
 
 def test_valid_in_kubernetes(objects):
