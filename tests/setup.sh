@@ -9,7 +9,7 @@ say() { printf '%s\n' "$*"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
 # What the controller needs from the distribution: program, then the package that has it.
-tools="mmdebstrap:mmdebstrap ssh:openssh-client ssh-keygen:openssh-client gcc:gcc git:git tar:tar"
+tools="mmdebstrap:mmdebstrap ssh:openssh-client ssh-keygen:openssh-client gcc:gcc,libc6-dev git:git tar:tar"
 
 newest_python() {
     for candidate in python3.13 python3.12 python3.11 python3 "$HOME"/.pyenv/versions/3.1[1-9]*/bin/python3; do
@@ -33,7 +33,7 @@ install() {
 
 missing=
 for pair in $tools; do
-    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
+    command -v "${pair%%:*}" >/dev/null || missing="$missing $(echo "${pair#*:}" | tr , " ")"
 done
 python=$(newest_python)
 if [ -n "$python" ]; then

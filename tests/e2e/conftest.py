@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tests on real machines share: the engine, the mirror's server, machines, playbooks of the installed collection.
+
+Machines of the scenario ``e2e`` live for the whole session; a test that changes them puts them back or asks for fresh
+ones. ``WASINN_KEEP=1`` leaves them up at the end, to look at.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.closed_network import mirror, serve
+from tests.demo import collection, playbook
+from tests.machines import engine, machines
+from tests.machines.scenario import KNOWN, Scenario, variable
+from tests.machines.shell import CACHE, REPO, run
+
+Say = Callable[[str], None]
+RunPlaybook = Callable[..., playbook.Result]
+
+
+@pytest.fixture(scope="session")
+def say(request: pytest.FixtureRequest) -> Say:
+    """Prints a line at once, past pytest's capture: slow stages are watched by people."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def past_capture(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"    {line}", flush=True)
+
+    return past_capture
+
+
+@pytest.fixture(scope="session")
+def docker_engine(say: Say) -> None:
+    """An engine that answers."""
+    say("")
+    engine.ensure(say)
+
+
+@pytest.fixture(scope="session")
+def mirror_url(docker_engine: None, say: Say) -> Iterator[str]:
+    """The mirror, complete and served; empty with MIRROR=upstream."""
+    mirror.ensure([], say)
+    if mirror.upstream():
+        yield ""
+        return
+    with serve.serving() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def installed_collection(say: Say) -> Path:
+    """The collection, built from the working tree and installed; gives the archive."""
+    archive = collection.install()
+    say(f"installed {archive.name}")
+    return archive
+
+
+@pytest.fixture(scope="session")
+def scenario(docker_engine: None, say: Say) -> Iterator[Scenario]:
+    """Three machines, bare at first: node1 is the server. Removed at the end."""
+    chosen = Scenario.named("e2e")
+    machines.down(chosen, say)
+    machines.up(chosen, say)
+    yield chosen
+    if os.environ.get("WASINN_KEEP") != "1":
+        machines.down(chosen, say)
+
+
+@pytest.fixture
+def fresh_machines(scenario: Scenario, say: Say) -> Scenario:
+    """The same machines, made anew for this test."""
+    machines.down(scenario, say)
+    machines.up(scenario, say)
+    return scenario
+
+
+@pytest.fixture(scope="session")
+def inventory(scenario: Scenario) -> Path:
+    """The demo's inventory moved to this session's machines: its group variables, other addresses, key and folder."""
+    folder = CACHE / "e2e" / "inventories" / "e2e"
+    folder.mkdir(parents=True, exist_ok=True)
+    demo = REPO / "inventories" / "demo"
+    hosts = (demo / "hosts.yml").read_text().replace(variable("demo"), variable("e2e"))
+    hosts = hosts.replace(KNOWN["demo"][0], scenario.prefix)
+    (folder / "hosts.yml").write_text(_moved(hosts, scenario))
+    for source in sorted((demo / "group_vars").rglob("*.yml")):
+        target = folder / source.relative_to(demo)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(_moved(source.read_text(), scenario))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_playbook(mirror_url: str, installed_collection: Path, inventory: Path, say: Say) -> RunPlaybook:
+    """``run_playbook("site", "--check", extra_vars={…}) -> Result(rc, recap, output, seconds)``, with live output."""
+
+    def run_it(name: str, *args: str, **options: object) -> playbook.Result:
+        say(f"$ ansible-playbook wasinn.cluster.{name} {' '.join(args)}")
+        merged = {"inventory": inventory, "artifacts_mirror": mirror_url, "say": say, **options}
+        return playbook.run_playbook(name, *args, **merged)  # type: ignore[arg-type]
+
+    return run_it
+
+
+@pytest.fixture(scope="session")
+def on(scenario: Scenario) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``on("node2", "cat /etc/hostname")``: a shell line as root on a machine, ``check=False`` takes any exit status."""
+
+    def run_there(node: str, line: str, *, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return run([*machines.ssh_command(scenario, node), line], check=check, timeout=timeout)
+
+    return run_there
+
+
+def _moved(text: str, scenario: Scenario) -> str:
+    """Paths of the demo, which the inventory derives from its own place, on this scenario's folder."""
+    text = text.replace("inventory_dir | dirname | dirname }}/.cache/demo/", "inventory_dir | dirname | dirname }}/")
+    return text.replace("wasinn-demo", f"wasinn-{scenario.name}")
