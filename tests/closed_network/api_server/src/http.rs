@@ -16,10 +16,11 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
 const MAX_BODY_BYTES: usize = 4 << 20;
 
@@ -55,7 +56,10 @@ pub async fn serve(args: Args, engine: Engine) -> io::Result<()> {
         let (stream, _) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                eprintln!("llama-api-server: a connection was lost before it began ({error})");
+                eprintln!(
+                    "llama-api-server: no connection could be accepted ({error}); trying again"
+                );
+                sleep(Duration::from_millis(100)).await; // out of descriptors: others have to end first
                 continue;
             }
         };
