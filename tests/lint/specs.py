@@ -32,7 +32,9 @@ def problems(role: Role, everything: str) -> Iterator[str]:
             yield f"{spec} has neither a default in defaults/main.yml nor `required: true`."
         if name in role.defaults and required:
             yield f"{spec} is required, yet defaults/main.yml gives it a value: drop one of the two."
-        if name in role.defaults and "default" in option and option["default"] != role.defaults[name]:
+        value = role.defaults.get(name, option.get("default"))
+        computed = isinstance(value, str) and "{{" in value  # the spec's default says in words what comes out
+        if "default" in option and option["default"] != value and not computed:
             yield f"{spec} names another default than defaults/main.yml: leave it to the latter."
         if not re.search(rf"\b{re.escape(name)}\b", everything):
             yield f"{spec} is used nowhere: remove it, or use it."

@@ -119,7 +119,7 @@ STEPS = (
     Step(
         "generated",
         ("roles/*", "plugins/module_utils/*", "docs/*"),
-        _fixed(_module("variables", "--check")),
+        _fixed(_module("variables", "--check"), _module("troubleshooting", "--check")),
     ),
     Step("shellcheck", ("*",), _shellcheck),
     Step("codespell", ("*",), _fixed(["codespell", "--toml", "pyproject.toml"])),
@@ -132,6 +132,7 @@ FIXES: tuple[Command, ...] = (
     ["ruff", "check", "--quiet", "--fix-only", "."],
     ["ruff", "format", "--quiet", "."],
     _module("variables"),
+    _module("troubleshooting"),
 )
 
 

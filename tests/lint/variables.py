@@ -58,7 +58,10 @@ def _rows(name: str, option: dict[str, Any], default: str) -> Iterator[str]:
 def _default(role: Role, name: str, option: dict[str, Any]) -> str:
     if option.get("required"):
         return "required"
-    return _code(role.defaults.get(name, option.get("default")))
+    value = role.defaults.get(name, option.get("default"))
+    if isinstance(value, str) and "{{" in value:  # an expression; the spec may say it in words
+        return str(option.get("default", "computed"))
+    return _code(value)
 
 
 def _code(value: Any) -> str:
@@ -81,7 +84,7 @@ def _prose(text: str) -> str:
     text = re.sub(r"\b[CVO]\(([^)]*)\)", r"`\1`", text)
     text = re.sub(r"\bB\(([^)]*)\)", r"**\1**", text)
     text = re.sub(r"\bL\(([^,)]*),\s*([^)]*)\)", r"[\1](\2)", text)
-    return re.sub(r"\b(?:I|M|U|E|RV|P)\(([^)]*)\)", r"*\1*", text)
+    return re.sub(r"\b(?:I|M|U|E|RV|P)\(([^)#]*)[^)]*\)", r"*\1*", text)
 
 
 def main() -> int:

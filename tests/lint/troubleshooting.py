@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes docs/troubleshooting.md from the table of known failures that the modules use."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.lint.generated import write_or_check
+
+_HEAD = """\
+# Troubleshooting
+
+What goes wrong where WebAssembly, plugins and models meet, and what to do. The modules
+`wasmedge_plugin_info`, `wasinn_probe` and the roles' checks recognise these failures by the same
+table and say cause and remedy themselves; this page is for messages found elsewhere, in a pod's or
+containerd's log.
+"""
+
+
+def render(signatures: Iterable[Any]) -> str:
+    """The whole page, one section a failure."""
+    return "\n".join([_HEAD, *(line for one in signatures for line in _section(one))]).rstrip() + "\n"
+
+
+def _section(one: Any) -> Iterator[str]:
+    yield f"## {one.check.replace('_', ' ').capitalize()}\n"
+    yield "```text\n" + one.example + "\n```\n"
+    yield f"{_fields(one.cause)}\n"
+    yield f"**Remedy:** {_fields(one.remedy)}\n"
+
+
+def _fields(text: str) -> str:
+    return re.sub(r"\{(\w+)\}", r"*\1*", text)
+
+
+def _signatures(root: Path) -> Iterable[Any]:
+    """The table of the collection at `root`, wherever that is."""
+    source = root / "plugins" / "module_utils" / "failures.py"
+    for parent in (root / ".cache", *root.parents):
+        here = parent / "ansible_collections" / "wasinn" / "cluster" / "plugins" / "module_utils" / "failures.py"
+        if here.is_file() and here.samefile(source):
+            sys.path.insert(0, str(parent))
+            failures = importlib.import_module("ansible_collections.wasinn.cluster.plugins.module_utils.failures")
+            return failures.SIGNATURES  # type: ignore[no-any-return]
+    raise FileNotFoundError(f"{source} is in no collections folder: run the tests once, they make the link.")
+
+
+def main() -> int:
+    """Writes the page below the working directory; with --check only compares."""
+    root = Path.cwd()
+    return write_or_check(root / "docs" / "troubleshooting.md", render(_signatures(root)), "troubleshooting")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
