@@ -23,7 +23,8 @@ _MODULE = "wasinn.cluster.artifact_install"
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
     """Compare on the node, transfer, install on the node."""
 
-    TRANSFERS_FILES = True
+    # No folder on the node ahead of time: most runs transfer nothing.
+    TRANSFERS_FILES = False
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
@@ -64,15 +65,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
             self._task.check_mode, self._task.diff = check_mode, diff
 
     def _install(self, args: dict[str, t.Any], src: Path, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
-        self._make_tmp_path()
-        try:
-            remote = self._transfer_file(
-                str(src), self._connection._shell.join_path(self._connection._shell.tmpdir, "src")
-            )
-            self._fixup_perms2((self._connection._shell.tmpdir, remote))
-            return self._module({**args, "src": remote}, task_vars)
-        finally:
-            self._remove_tmp_path(self._connection._shell.tmpdir)
+        shell = self._connection._shell
+        if shell.tmpdir is None:
+            self._make_tmp_path()  # ActionBase.cleanup() removes it, and what is in it
+        remote = self._transfer_file(str(src), shell.join_path(shell.tmpdir, "src"))
+        self._fixup_perms2((shell.tmpdir, remote))
+        return self._module({**args, "src": remote}, task_vars)
 
     def _module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = self._execute_module(module_name=_MODULE, module_args=args, task_vars=task_vars)

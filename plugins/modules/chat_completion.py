@@ -176,7 +176,7 @@ ARGUMENT_SPEC = {
     "model": {"type": "str", "required": True},
     "prompt": {"type": "str"},
     "messages": {"type": "list", "elements": "dict"},
-    "max_tokens": {"type": "int", "default": 64},
+    "max_tokens": {"type": "int", "default": 64, "no_log": False},
     "temperature": {"type": "float", "default": 0},
     "stream": {"type": "bool", "default": False},
     "expect": {"type": "str"},
