@@ -52,10 +52,8 @@ def archive(version: str) -> str:
 def build(ctx) -> None:
     """Build the plugin twice (own and foreign API version) and publish both archives."""
     source = ctx.pip_download(f"{LLAMA} --hash=sha256:{LLAMA_SHA256}", sdist=True)
-    link = ctx.work / source.name
-    link.write_bytes(source.read_bytes())  # the cache of downloads is not mounted in the builder
     env = {
-        "LLAMA_ARCHIVE": source.name,
+        "LLAMA_ARCHIVE": str(source.relative_to(ctx.work)),
         "LLAMA_SHA256": LLAMA_SHA256,
         "LLAMA_RELEASE": LLAMA,
         "ARCHIVE": archive(VERSION),

@@ -1,0 +1,256 @@
+// SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+// SPDX-License-Identifier: Apache-2.0
+
+//! The node's plugins, loaded on the host before any sandbox exists.
+//!
+//! Upstream's shim loads them inside the container and so needs the plugin and all of its libraries mounted into every
+//! pod. Here they are loaded once for each shim process; the processes of its containers are forked from it and
+//! inherit them. WasmEdge itself passes silently over a plugin that it does not like, so each file is looked at first.
+
+use std::{
+    ffi::{c_char, c_void, CStr, CString},
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use serde::Serialize;
+use wasmedge_sdk::plugin::PluginManager;
+
+use crate::config::Config;
+
+/// WasmEdge's version and plugin API that this shim was compiled for.
+pub const BUILT_FOR: &str = env!("SHIM_WASMEDGE_VERSION");
+const PLUGIN_API: &str = env!("SHIM_PLUGIN_API");
+
+static NODE: OnceLock<Plugins> = OnceLock::new();
+
+/// A file of the plugin folder, and what became of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct PluginFile {
+    pub path: PathBuf,
+    pub name: Option<String>,
+    pub api_version: Option<u32>,
+    pub loaded: bool,
+    pub error: Option<String>,
+}
+
+/// All that this process could and could not load.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct Plugins {
+    pub files: Vec<PluginFile>,
+    /// One sentence each, for people.
+    pub problems: Vec<String>,
+}
+
+impl Plugins {
+    /// What `load` made in this process or in the one it was forked from.
+    pub fn of_this_node() -> &'static Self {
+        NODE.get_or_init(Self::default)
+    }
+
+    /// Loads every plugin that the configuration allows. Only the first call of a process has an effect.
+    pub fn load(config: &Result<Config, String>) -> &'static Self {
+        NODE.get_or_init(|| match config {
+            Ok(config) => load_folder(config),
+            Err(problem) => Self { problems: vec![problem.clone()], ..Self::default() },
+        })
+    }
+}
+
+/// The version of the libwasmedge in this process.
+pub fn library_version() -> String {
+    extern "C" {
+        fn WasmEdge_VersionGet() -> *const c_char;
+    }
+    // SAFETY: libwasmedge returns a static string.
+    unsafe { CStr::from_ptr(WasmEdge_VersionGet()) }.to_string_lossy().into_owned()
+}
+
+fn load_folder(config: &Config) -> Plugins {
+    let mut plugins = Plugins::default();
+    let library = library_version();
+    if library != BUILT_FOR {
+        plugins.problems.push(format!(
+            "libwasmedge is {library}, but this shim was built for {BUILT_FOR}: install libwasmedge, shim and plugins of one line"
+        ));
+    }
+    let folder = config.plugin_dir.display();
+    match shared_objects(&config.plugin_dir) {
+        Err(error) => plugins.problems.push(format!(
+            "the plugin folder {folder} cannot be read: {error}; install a plugin there or correct plugin_dir in {}",
+            crate::config::PATH
+        )),
+        Ok(paths) if paths.is_empty() => plugins
+            .problems
+            .push(format!("the plugin folder {folder} holds no *.so file; install the WASI-NN plugin there")),
+        Ok(paths) => {
+            for path in paths {
+                let file = load_file(path, config, &plugins.files);
+                plugins.problems.extend(file.error.clone());
+                plugins.files.push(file);
+            }
+        }
+    }
+    plugins
+}
+
+/// `*.so` files of a folder, in a fixed order.
+fn shared_objects(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_file() && path.extension().is_some_and(|extension| extension == "so") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn load_file(path: PathBuf, config: &Config, before: &[PluginFile]) -> PluginFile {
+    let mut file = PluginFile { path, name: None, api_version: None, loaded: false, error: None };
+    let refusal = match read_descriptor(&file.path) {
+        Err(cause) => Some(cause),
+        Ok((name, api_version)) => {
+            let refusal = refusal(&name, api_version, config, before);
+            (file.name, file.api_version) = (Some(name), Some(api_version));
+            match refusal {
+                Verdict::Load => load_with_wasmedge(&file),
+                Verdict::LeaveOut => return file,
+                Verdict::Refuse(cause) => Some(cause),
+            }
+        }
+    };
+    file.loaded = refusal.is_none();
+    file.error = refusal.map(|cause| format!("plugin {}: {cause}", file.path.display()));
+    file
+}
+
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Load,
+    /// Not allowed by the configuration: wanted, so no problem.
+    LeaveOut,
+    Refuse(String),
+}
+
+fn refusal(name: &str, api_version: u32, config: &Config, before: &[PluginFile]) -> Verdict {
+    if !config.allows(name) {
+        return Verdict::LeaveOut;
+    }
+    if api_version.to_string() != PLUGIN_API {
+        return Verdict::Refuse(format!(
+            "it has plugin API version {api_version}, but WasmEdge {BUILT_FOR} takes {PLUGIN_API} only; \
+             install the plugin of WasmEdge {BUILT_FOR}"
+        ));
+    }
+    match before.iter().find(|file| file.loaded && file.name.as_deref() == Some(name)) {
+        Some(first) => Verdict::Refuse(format!(
+            "{} already is the plugin {name}; remove one of the two (WasmEdge would stop with \"module name conflict\")",
+            first.path.display()
+        )),
+        None => Verdict::Load,
+    }
+}
+
+fn load_with_wasmedge(file: &PluginFile) -> Option<String> {
+    let name = file.name.as_deref().unwrap_or_default();
+    match PluginManager::load(Some(&file.path)) {
+        Err(error) => Some(format!("WasmEdge cannot load it: {error}")),
+        Ok(()) if PluginManager::names().iter().any(|loaded| loaded == name) => None,
+        Ok(()) => Some(format!(
+            "WasmEdge {} passed over it without a reason; install the plugin of the very same release",
+            library_version()
+        )),
+    }
+}
+
+/// What both of WasmEdge's plugin descriptors, of the C and of the C++ interface, begin with.
+#[repr(C)]
+struct Descriptor {
+    name: *const c_char,
+    description: *const c_char,
+    api_version: u32,
+}
+
+/// Name and API version from the file's own descriptor. The file stays open: closing it would run its destructors.
+fn read_descriptor(path: &Path) -> Result<(String, u32), String> {
+    let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| "its path holds a NUL byte".to_owned())?;
+    // SAFETY: dlopen and dlsym get valid strings; the symbols have these types in all of WasmEdge's versions.
+    unsafe {
+        let handle = libc::dlopen(c_path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
+        if handle.is_null() {
+            return Err(format!("{}; install what it needs on the node (ldd names it)", loader_error()));
+        }
+        let get = [c"WasmEdge_Plugin_GetDescriptor", c"GetDescriptor"]
+            .iter()
+            .map(|symbol| libc::dlsym(handle, symbol.as_ptr()))
+            .find(|symbol| !symbol.is_null())
+            .ok_or("it is no WasmEdge plugin (no GetDescriptor in it); remove it from the folder")?;
+        let get: extern "C" fn() -> *const Descriptor = std::mem::transmute::<*mut c_void, _>(get);
+        let descriptor = get().as_ref().ok_or("it gives no plugin descriptor; install it again")?;
+        Ok((CStr::from_ptr(descriptor.name).to_string_lossy().into_owned(), descriptor.api_version))
+    }
+}
+
+fn loader_error() -> String {
+    // SAFETY: dlerror returns null or a string valid until the next call of the loader.
+    unsafe {
+        match libc::dlerror() {
+            message if message.is_null() => "the loader refused it".to_owned(),
+            message => CStr::from_ptr(message).to_string_lossy().into_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api() -> u32 {
+        PLUGIN_API.parse().unwrap()
+    }
+
+    #[test]
+    fn the_verdict_on_a_plugin() {
+        let config = Config { plugins: vec!["wasi_nn".to_owned()], ..Config::default() };
+        assert_eq!(refusal("wasi_nn", api(), &config, &[]), Verdict::Load);
+        assert_eq!(refusal("wasi_crypto", api(), &config, &[]), Verdict::LeaveOut);
+        let Verdict::Refuse(cause) = refusal("wasi_nn", api() - 1, &config, &[]) else { panic!() };
+        assert!(cause.contains(&format!("API version {}", api() - 1)) && cause.contains("install"), "{cause}");
+    }
+
+    #[test]
+    fn a_second_copy_is_refused() {
+        let first = PluginFile {
+            path: "/p/a.so".into(),
+            name: Some("wasi_nn".to_owned()),
+            api_version: Some(api()),
+            loaded: true,
+            error: None,
+        };
+        let Verdict::Refuse(cause) = refusal("wasi_nn", api(), &Config::default(), &[first]) else { panic!() };
+        assert!(cause.contains("/p/a.so"), "{cause}");
+    }
+
+    #[test]
+    fn files_that_are_no_plugins_say_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = dir.path().join("b.so");
+        fs::write(&text, "not a library").unwrap();
+        assert!(read_descriptor(&text).unwrap_err().contains("invalid ELF header"));
+        fs::write(dir.path().join("a.txt"), "").unwrap();
+        assert_eq!(shared_objects(dir.path()).unwrap(), [text]);
+        let libc = Path::new("libm.so.6");
+        assert!(read_descriptor(libc).unwrap_err().contains("no WasmEdge plugin"));
+    }
+
+    #[test]
+    fn a_missing_folder_is_a_problem_with_a_remedy() {
+        let config = Config { plugin_dir: "/nonexistent".into(), ..Config::default() };
+        let plugins = load_folder(&config);
+        assert!(plugins.problems.iter().any(|p| p.contains("/nonexistent") && p.contains("plugin_dir")));
+    }
+}
