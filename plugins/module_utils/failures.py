@@ -23,6 +23,7 @@ class Signature:
     """One failure. Named groups of *pattern* fill the ``{fields}`` of *cause* and *remedy*.
 
     *example* is the message as it was seen (or read in upstream's sources), for tests and documentation.
+    A *vague* one is left out where another explains it.
     """
 
     check: str
@@ -30,6 +31,7 @@ class Signature:
     cause: str
     remedy: str
     example: str
+    vague: bool = False
 
 
 SIGNATURES = (
@@ -166,6 +168,7 @@ SIGNATURES = (
         "Run gguf_info on the file; fetch it again (role models), or take a model this plugin knows.",
         "[error] [WASI-NN] GGML backend: Error: unable to init model. /models/m.gguf is not a GGUF file that this "
         "llama.cpp can read (truncated, or of a newer architecture).",
+        vague=True,
     ),
     Signature(
         "model_missing",
@@ -179,7 +182,8 @@ SIGNATURES = (
         r"no model is preloaded as|Model \"[^\"]*\" is not among the|Backend Error:.{0,200}Not ?Found",
         "No model is preloaded under the name that was asked for.",
         "Let the alias in WASMEDGE_WASINN_PRELOAD and in the request be the same (default).",
-        "wasinn-probe: loading the model failed (Backend Error: WASI-NN Backend Error: Not Found)",
+        "wasinn-probe: loading the model failed (Backend Error: WASI-NN Backend Error: Not Found): no model is preloaded",
+        vague=True,
     ),
     Signature(
         "shim_not_found",
@@ -242,7 +246,7 @@ def classify(text: str) -> list[Finding]:
 
     A later entry is left out where an earlier one already explains the same piece of text.
     """
-    found: list[Finding] = []
+    found: list[tuple[Signature, Finding]] = []
     taken: list[tuple[int, int]] = []
     for entry in SIGNATURES:
         match = re.search(entry.pattern, text, re.IGNORECASE | re.DOTALL)
@@ -250,6 +254,8 @@ def classify(text: str) -> list[Finding]:
             continue
         taken.append(match.span())
         fields = {name: value or "" for name, value in match.groupdict().items()}
-        if not any(item["check"] == entry.check for item in found):
-            found.append(finding(entry.check, entry.cause.format(**fields), entry.remedy.format(**fields)))
-    return found
+        if not any(other.check == entry.check for other, _item in found):
+            item = finding(entry.check, entry.cause.format(**fields), entry.remedy.format(**fields))
+            found.append((entry, item))
+    clear = [item for entry, item in found if not entry.vague]
+    return clear or [item for _entry, item in found]

@@ -44,3 +44,19 @@ def test_cause_and_consequence() -> None:
 def test_two_copies() -> None:
     text = 'module name conflict, Code: 0x60 ... unknown import, Code: 0x62 When linking module: "wasi_ephemeral_nn"'
     assert classify(text)[0]["check"] == "plugin_duplicate"
+
+
+def test_consequences_are_left_out() -> None:
+    """As the plugin and the probe said it of a model that was cut short, and of a swapped preload."""
+    text = (
+        "llama_model_load: error loading model: tensor 'blk.2.ffn_up.weight' data is not within the file bounds, "
+        "model is corrupted or incomplete\nllama_load_model_from_file: failed to load model\n"
+        "[error] [WASI-NN] GGML backend: Error: unable to init model. /m2/x.gguf is not a GGUF file that this llama.cpp "
+        "can read (truncated, or of a newer architecture).\n"
+    )
+    assert [item["check"] for item in classify(text)] == ["model_truncated"]
+    text = (
+        '[error] [WASI-NN] Preload Model\'s Backend or Device is Not Support. "default:AUTO:GGML:/m.gguf": this plugin '
+        'has the backend GGML.\n[error] [WASI-NN] Model "default" is not among the 0 preloaded ones.\n'
+    )
+    assert [item["check"] for item in classify(text)] == ["backend_missing"]

@@ -1,0 +1,203 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a machine can become a node: everything that would otherwise fail late, looked at before anything changes.
+
+Only reads. Each check is a method of :class:`Machine`; *root* lets tests look at another tree than the machine's.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Finding, finding, human_bytes
+from ansible_collections.wasinn.cluster.plugins.module_utils.loader import node_glibc, version_tuple
+from ansible_collections.wasinn.cluster.plugins.module_utils.ports import listeners, read
+
+#: RFC 1123 subdomain, as Kubernetes wants a node's name.
+NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+UNIT_FOLDERS = ("etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
+#: Units of other ways to run Kubernetes; k3s' own are ours only if they say so.
+KUBERNETES_UNITS = {
+    "kubelet.service": "a kubelet (kubeadm or a distribution's package)",
+    "rke2-server.service": "RKE2",
+    "rke2-agent.service": "RKE2",
+    "k0scontroller.service": "k0s",
+    "k0sworker.service": "k0s",
+    "snap.microk8s.daemon-kubelite.service": "MicroK8s",
+    "k3s.service": "k3s",
+    "k3s-agent.service": "k3s",
+}
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Machine:
+    """Collects findings about this machine."""
+
+    def __init__(self, root: str = "/"):
+        self.root = root
+        self.findings: list[Finding] = []
+
+    def _path(self, *parts: str) -> str:
+        return os.path.join(self.root, *(part.lstrip("/") for part in parts))
+
+    def _say(self, check: str, cause: str, remedy: str) -> None:
+        self.findings.append(finding(check, cause, remedy))
+
+    def system(self, architectures: Iterable[str], glibc: str, python: str) -> None:
+        """Kernel, architecture, C library, Python."""
+        if platform.system() != "Linux":
+            self._say("os", f"This machine runs {platform.system()}.", "Use a machine with Linux.")
+        allowed = list(architectures)
+        if allowed and platform.machine() not in allowed:
+            cause = f"This machine is {platform.machine()}; there are artifacts for {', '.join(allowed)} only."
+            self._say("architecture", cause, "Use another machine, or add the architecture to the catalogue.")
+        found = node_glibc()
+        if glibc and not found:
+            cause = "This machine's C library is not glibc (perhaps musl), which WasmEdge's plugins need."
+            self._say("glibc", cause, "Use a distribution with glibc, such as Debian, Ubuntu or a RHEL relative.")
+        elif glibc and version_tuple(found) < version_tuple(glibc):
+            cause = f"This machine has glibc {found}; the runtime needs {glibc} or newer."
+            self._say("glibc", cause, "Use a newer distribution on this machine.")
+        if python and sys.version_info[:2] < version_tuple(python)[:2]:
+            cause = f"Ansible runs Python {platform.python_version()} here; {python} or newer is needed."
+            self._say("python", cause, "Install a newer Python and set ansible_python_interpreter to it.")
+
+    def rights(self) -> None:
+        """Root, without which nothing can be installed."""
+        if os.geteuid() != 0:
+            self._say("root", f"The task runs as user {os.geteuid()}, not as root.", "Set become to true.")
+
+    def systemd(self) -> None:
+        """systemd as the first process."""
+        first = read(self._path("proc/1/comm"))
+        if first != "systemd" or not os.path.isdir(self._path("run/systemd/system")):
+            cause = f"The first process of this machine is {first or 'unknown'}, not systemd."
+            self._say("systemd", cause, "Use a machine (or container) that boots with systemd.")
+
+    def controllers(self) -> dict[str, Any]:
+        """Version and controllers of the cgroups."""
+        unified = read(self._path("sys/fs/cgroup/cgroup.controllers"))
+        if unified:
+            return {"version": 2, "controllers": unified.split()}
+        lines = [line.split() for line in read(self._path("proc/cgroups")).splitlines() if not line.startswith("#")]
+        names = [
+            words[0] for words in lines if words[3] == "1" and os.path.isdir(self._path("sys/fs/cgroup", words[0]))
+        ]
+        return {"version": 1, "controllers": names}
+
+    def cgroups(self, wanted: Iterable[str]) -> None:
+        """The controllers the kubelet cannot do without."""
+        missing = [name for name in wanted if name not in self.controllers()["controllers"]]
+        if missing:
+            remedy = "Enable them on the kernel's command line, e.g. cgroup_enable=memory cgroup_memory=1, and reboot."
+            self._say("cgroups", f"The cgroup controllers {', '.join(missing)} are not available.", remedy)
+
+    def memory(self, wanted: int) -> int:
+        """Total memory in bytes (that of the container, where it is limited), which is also returned."""
+        found = re.search(r"^MemTotal:\s+(\d+) kB", read(self._path("proc/meminfo")), re.MULTILINE)
+        total = int(found.group(1)) * 1024 if found else 0
+        limit = read(self._path("sys/fs/cgroup/memory.max"))
+        total = min(total, int(limit)) if limit.isdigit() else total
+        if total < wanted:
+            cause = f"This machine has {human_bytes(total)} of memory; {human_bytes(wanted)} are needed."
+            self._say("memory", cause, "Give it more memory, or place fewer or smaller models on it.")
+        return total
+
+    def disk(self, wanted: Mapping[str, int]) -> dict[str, int]:
+        """Free bytes for each path, which are also returned; paths on one filesystem are added up."""
+        free: dict[str, int] = {}
+        devices: dict[int, list[str]] = {}
+        for path in wanted:
+            place = self._path(path)
+            while not os.path.exists(place):
+                place = os.path.dirname(place)
+            status = os.statvfs(place)
+            free[path] = status.f_bavail * status.f_frsize
+            devices.setdefault(os.stat(place).st_dev, []).append(path)
+        for paths in devices.values():
+            needed, left = sum(wanted[path] for path in paths), free[paths[0]]
+            if left < needed:
+                cause = (
+                    f"The disk of {' and '.join(paths)} has {human_bytes(left)} free; {human_bytes(needed)} are needed."
+                )
+                self._say("disk", cause, "Free some space, or mount a larger disk there.")
+        return free
+
+    def ports(self, wanted: Iterable[Mapping[str, Any]], own_units: Iterable[str]) -> None:
+        """Ports nobody but our own units may listen on."""
+        own = set(own_units)
+        bound = listeners(self.root)
+        for entry in wanted:
+            port, protocol = entry["port"], entry.get("protocol") or "tcp"
+            others = {
+                str(item) for item in bound if (item.port, item.protocol) == (port, protocol) and item.unit not in own
+            }
+            if others:
+                cause = f"Port {port}/{protocol} is taken by {', '.join(sorted(others))}."
+                self._say("port", cause, "Stop that service, or give it another port.")
+
+    def kernel(self) -> None:
+        """What containers and the pod network need of the kernel."""
+        if "overlay" not in read(self._path("proc/filesystems")) and not self._module("overlay"):
+            cause = "The kernel has no overlay filesystem, which containerd keeps images on."
+            self._say("overlay", cause, "Use a kernel with CONFIG_OVERLAY_FS, or install its modules package.")
+        names = ("br_netfilter", "nf_tables")
+        if not os.path.isdir(self._path("proc/sys/net/bridge")) and not any(self._module(name) for name in names):
+            cause = "The kernel has neither br_netfilter nor nf_tables, without which Services cannot work."
+            self._say("netfilter", cause, "Use a distribution's kernel, or install its modules package.")
+        forward = self._path("proc/sys/net/ipv4/ip_forward")
+        if read(forward) != "1" and not os.access(forward, os.W_OK):
+            cause = "net.ipv4.ip_forward is off and cannot be written, so pods of other nodes would be out of reach."
+            self._say("ip_forward", cause, "Set it on the host; in a container, make /proc/sys writable.")
+
+    def _module(self, name: str) -> bool:
+        """Whether a kernel module is loaded, built in, or there to be loaded."""
+        if os.path.isdir(self._path("sys/module", name)):
+            return True
+        folder = self._path("lib/modules", platform.release())
+        lists = read(os.path.join(folder, "modules.builtin")) + read(os.path.join(folder, "modules.dep"))
+        return f"/{name}.ko" in lists
+
+    def name(self, node_name: str) -> str:
+        """The node's name, which is also returned: the host's own where *node_name* is empty. k3s lowers its case."""
+        chosen = (node_name or platform.node()).lower()
+        if not NODE_NAME.fullmatch(chosen) or len(chosen) > 253:
+            remedy = "Set a host name of letters, digits and hyphens."
+            self._say("hostname", f"The name {chosen!r} cannot be a Kubernetes node's name.", remedy)
+        elif chosen.split(".")[0] == "localhost":
+            self._say("hostname", "The machine's name is localhost.", "Give each machine a host name of its own.")
+        return chosen
+
+    def commands(self, wanted: Iterable[str]) -> None:
+        """Programs that have to be installed already."""
+        missing = [name for name in wanted if shutil.which(name, path=PATH) is None]
+        if missing:
+            self._say("command", f"These programs are missing: {', '.join(missing)}.", "Install their packages.")
+
+    def kubernetes(self, own_mark: str) -> None:
+        """Another Kubernetes; units that have *own_mark* in their text are this collection's."""
+        for unit, what in KUBERNETES_UNITS.items():
+            for folder in UNIT_FOLDERS:
+                path = self._path(folder, unit)
+                if os.path.isfile(path) and not (own_mark and own_mark in read(path)):
+                    cause = f"There is {what} on this machine that this collection did not install ({path})."
+                    self._say("kubernetes", cause, "Uninstall it first, or use another machine.")
+                    break
+
+    def clock(self, epoch: float, most: float) -> float:
+        """Seconds by which this machine's clock is ahead of *epoch*, which is also returned."""
+        ahead = round(time.time() - epoch, 1)
+        if abs(ahead) > most:
+            word = "ahead of" if ahead > 0 else "behind"
+            cause = f"The clock of this machine is {abs(ahead):.0f} s {word} the controller's."
+            self._say("clock", cause, "Synchronise both by NTP (chrony, systemd-timesyncd); certificates depend on it.")
+        return ahead

@@ -1,0 +1,180 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The checks of a machine: on this one where it can be, on a written tree for what this one has not got."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.wasinn.cluster.plugins.module_utils import node_checks
+from ansible_collections.wasinn.cluster.plugins.module_utils.node_checks import Machine
+from ansible_collections.wasinn.cluster.plugins.module_utils.ports import listeners, unit_of
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def checks(machine: Machine) -> list[str]:
+    for item in machine.findings:
+        assert item["cause"].endswith(".")
+        assert item["remedy"].endswith(".")
+    return [item["check"] for item in machine.findings]
+
+
+def test_this_machine_is_a_linux_with_glibc() -> None:
+    machine = Machine()
+    machine.system([os.uname().machine], "2.28", "3.9")
+    machine.commands(["sh", "ls"])
+    assert checks(machine) == []
+    assert machine.memory(1) > 1 << 28
+
+
+def test_what_this_machine_is_not() -> None:
+    machine = Machine()
+    machine.system(["s390x"], "99.1", "9.9")
+    machine.commands(["sh", "no-such-program"])
+    machine.memory(1 << 60)
+    assert checks(machine) == ["architecture", "glibc", "python", "command", "memory"]
+    assert "no-such-program" in machine.findings[3]["cause"]
+
+
+def test_musl(monkeypatch) -> None:
+    monkeypatch.setattr(node_checks, "node_glibc", lambda: "")
+    machine = Machine()
+    machine.system([], "2.28", "3.9")
+    assert checks(machine) == ["glibc"]
+
+
+def test_own_socket_is_found_with_its_process() -> None:
+    with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        udp.bind(("127.0.0.1", 0))
+        ports = {"tcp": tcp.getsockname()[1], "udp": udp.getsockname()[1]}
+        mine = Path("/proc/self/comm").read_text().strip()
+        for protocol, port in ports.items():
+            (entry,) = [item for item in listeners() if (item.port, item.protocol) == (port, protocol)]
+            assert entry.process == mine
+        machine = Machine()
+        machine.ports([{"port": ports["tcp"], "protocol": "tcp"}], [])
+        assert checks(machine) == ["port"]
+        assert mine in machine.findings[0]["cause"]
+    machine = Machine()
+    machine.ports([{"port": ports["tcp"], "protocol": "tcp"}], [])
+    assert checks(machine) == []
+
+
+def test_unit_of_a_process() -> None:
+    assert unit_of("0::/system.slice/k3s.service") == "k3s.service"
+    assert unit_of("0::/system.slice/k3s.service/containerd") == "k3s.service"
+    assert unit_of("12:pids:/system.slice/ssh.service\n0::/") == "ssh.service"
+    assert unit_of("0::/user.slice/user-0.slice/session-3.scope") == "session-3.scope"
+    assert unit_of("0::/") == ""
+
+
+def test_port_of_our_own_unit(tmp_path: Path) -> None:
+    line = "   0: 00000000:192B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 {} 1 0\n"
+    write(tmp_path / "proc/net/tcp6", "header\n" + line.format(77) + line.format(0))
+    write(tmp_path / "proc/12/comm", "k3s-server\n")
+    write(tmp_path / "proc/12/cgroup", "0::/system.slice/k3s.service\n")
+    (tmp_path / "proc/12/fd").mkdir()
+    (tmp_path / "proc/12/fd/5").symlink_to("socket:[77]")
+    machine = Machine(str(tmp_path))
+    machine.ports([{"port": 6443}], ["k3s.service"])
+    assert checks(machine) == []
+    machine.ports([{"port": 6443}], ["other.service"])
+    assert "k3s-server (k3s.service)" in machine.findings[0]["cause"]
+
+
+@pytest.mark.parametrize("first", ["systemd", "init", ""])
+def test_systemd(tmp_path: Path, first: str) -> None:
+    write(tmp_path / "proc/1/comm", first + "\n")
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    machine = Machine(str(tmp_path))
+    machine.systemd()
+    assert checks(machine) == ([] if first == "systemd" else ["systemd"])
+
+
+def test_cgroups_of_both_versions(tmp_path: Path) -> None:
+    machine = Machine(str(tmp_path))
+    text = "#subsys_name hierarchy num_cgroups enabled\ncpu 1 1 1\nmemory 2 1 0\npids 3 1 1\n"
+    write(tmp_path / "proc/cgroups", text)
+    (tmp_path / "sys/fs/cgroup/cpu").mkdir(parents=True)
+    assert machine.controllers() == {"version": 1, "controllers": ["cpu"]}
+    machine.cgroups(["cpu", "memory", "pids"])
+    assert "memory, pids" in machine.findings[0]["cause"]
+    write(tmp_path / "sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n")
+    machine = Machine(str(tmp_path))
+    machine.cgroups(["cpu", "memory", "pids"])
+    assert checks(machine) == []
+    assert machine.controllers()["version"] == 2
+
+
+def test_memory_of_a_limited_container(tmp_path: Path) -> None:
+    write(tmp_path / "proc/meminfo", "MemTotal:        8000000 kB\n")
+    write(tmp_path / "sys/fs/cgroup/memory.max", "1073741824\n")
+    assert Machine(str(tmp_path)).memory(0) == 1 << 30
+    write(tmp_path / "sys/fs/cgroup/memory.max", "max\n")
+    assert Machine(str(tmp_path)).memory(0) == 8000000 * 1024
+
+
+def test_disk(tmp_path: Path) -> None:
+    machine = Machine()
+    place = str(tmp_path / "not" / "yet")
+    free = machine.disk({place: 1})
+    assert free[place] > 0
+    assert checks(machine) == []
+    # Each fits alone, both together do not.
+    machine.disk({place: free[place] * 2 // 3, str(tmp_path / "other"): free[place] * 2 // 3})
+    assert checks(machine) == ["disk"]
+    assert place in machine.findings[0]["cause"]
+
+
+def test_kernel(tmp_path: Path) -> None:
+    machine = Machine(str(tmp_path))
+    machine.kernel()
+    assert checks(machine) == ["overlay", "netfilter", "ip_forward"]
+    write(tmp_path / "proc/filesystems", "nodev\toverlay\n")
+    write(tmp_path / "proc/sys/net/ipv4/ip_forward", "0\n")
+    write(tmp_path / f"lib/modules/{os.uname().release}/modules.dep", "kernel/net/netfilter/nf_tables.ko.zst:\n")
+    machine = Machine(str(tmp_path))
+    machine.kernel()
+    assert checks(machine) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [("node-1", True), ("NODE-1", True), ("a.b.c", True), ("node_1", False), ("-a", False), ("localhost", False)],
+)
+def test_node_name(name: str, good: bool) -> None:
+    machine = Machine()
+    assert machine.name(name) == name.lower()
+    assert checks(machine) == ([] if good else ["hostname"])
+
+
+def test_another_kubernetes(tmp_path: Path) -> None:
+    write(tmp_path / "etc/systemd/system/k3s.service", "# wasinn.cluster\n[Unit]\n")
+    machine = Machine(str(tmp_path))
+    machine.kubernetes("wasinn.cluster")
+    assert checks(machine) == []
+    write(tmp_path / "etc/systemd/system/k3s.service", "[Unit]\n")
+    write(tmp_path / "usr/lib/systemd/system/kubelet.service", "[Unit]\n")
+    machine.kubernetes("wasinn.cluster")
+    assert checks(machine) == ["kubernetes", "kubernetes"]
+    assert "kubelet.service" in machine.findings[0]["cause"]
+
+
+def test_clock() -> None:
+    machine = Machine()
+    assert abs(machine.clock(time.time(), 60)) < 5
+    assert checks(machine) == []
+    machine.clock(time.time() + 3600, 60)
+    assert checks(machine) == ["clock"]
+    assert "behind" in machine.findings[0]["cause"]
