@@ -98,9 +98,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
             report = _Report(cache)
             pending = set(futures)
             while pending:
-                done, pending = wait(pending, timeout=_REPORT_EVERY)
-                if not done:
-                    report.show()
+                pending = wait(pending, timeout=_REPORT_EVERY).not_done
+                report.show()
             for future, name in futures.items():
                 try:
                     fetched[name] = future.result()
