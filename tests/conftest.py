@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,8 @@ def _use_working_tree() -> None:
     link = REPO / ".cache" / "ansible_collections" / "wasinn" / "cluster"
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink():
-        try:
+        with suppress(FileExistsError):  # another run of the tests may be faster
             link.symlink_to(os.path.relpath(REPO, link.parent), target_is_directory=True)
-        except FileExistsError:
-            pass  # another run of the tests was faster
     # Other collections (kubernetes.core) come from the venv, where the finder looks by itself.
     _collection_finder._AnsibleCollectionFinder(paths=[str(REPO / ".cache")])._install()
 

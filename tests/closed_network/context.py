@@ -65,7 +65,9 @@ class Context:
                     stderr=subprocess.STDOUT,
                 )
             except FileNotFoundError:
-                raise Failure(f"Build {self.name} needs '{argv[0]}', which is not on this machine: install it.") from None
+                raise Failure(
+                    f"Build {self.name} needs '{argv[0]}', which is not on this machine: install it."
+                ) from None
         if done.returncode != 0:
             tail = "\n".join(f"    {line}" for line in self.log.read_text(errors="replace").splitlines()[-TAIL:])
             raise Failure(f"Build {self.name} failed ({done.returncode}): see {self.log}, which ends with\n{tail}")
@@ -82,7 +84,7 @@ class Context:
         caches = CACHE / "builder"
         caches.mkdir(parents=True, exist_ok=True)
         variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        variables |= {name: BUNDLE for name in ("SSL_CERT_FILE", "CARGO_HTTP_CAINFO", "CURL_CA_BUNDLE", "PIP_CERT")}
+        variables |= dict.fromkeys(("SSL_CERT_FILE", "CARGO_HTTP_CAINFO", "CURL_CA_BUNDLE", "PIP_CERT"), BUNDLE)
         variables |= {
             "CARGO_HOME": "/cache/cargo",
             "CARGO_TARGET_DIR": "/build/target",

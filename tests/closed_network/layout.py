@@ -33,12 +33,12 @@ def publish(mirror: Path, source: Path, url: str, checksums: str) -> Path:
     partial = target.with_name(f".{target.name}.part")
     shutil.copyfile(source, partial)
     partial.chmod(0o644)
-    digest = sha256(partial)
+    checksum = sha256(partial)
     os.replace(partial, target)
     with _LISTS:
         lines = listing.read_text().splitlines() if listing.exists() else []
-        entries = dict(reversed(line.split(maxsplit=1)) for line in lines)
-        entries[target.name] = digest
+        entries = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+        entries[target.name] = checksum
         listing.parent.mkdir(parents=True, exist_ok=True)
         partial = listing.with_name(f".{listing.name}.part")
         partial.write_text("".join(f"{entries[name]}  {name}\n" for name in sorted(entries)))

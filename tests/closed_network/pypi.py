@@ -12,6 +12,7 @@ import sys
 import urllib.request
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urldefrag, urljoin
 
@@ -90,8 +91,10 @@ def _index() -> str:
     return configured.rstrip("/")
 
 
-def _open(url: str, accept: str = "*/*"):
+def _open(url: str, accept: str = "*/*") -> Any:
     try:
         return urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": accept}), timeout=120)
     except (URLError, OSError) as error:
-        raise Failure(f"The package index does not give {url} ({error}): check the network and pip's settings.") from None
+        raise Failure(
+            f"The package index does not give {url} ({error}): check the network and pip's settings."
+        ) from None

@@ -5,17 +5,15 @@
 from __future__ import annotations
 
 import argparse
-import io
 import re
-import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .context import MIRROR
 
@@ -62,9 +60,9 @@ class Handler(SimpleHTTPRequestHandler):
         stream.seek(first)
         return stream
 
-    def copyfile(self, source: BinaryIO, outputfile: io.BufferedIOBase) -> None:
+    def copyfile(self, source: Any, outputfile: Any) -> None:
         left = self._length
-        while left and (chunk := source.read(min(left, shutil.COPY_BUFSIZE))):
+        while left and (chunk := source.read(min(left, 1 << 18))):
             outputfile.write(chunk)
             left -= len(chunk)
 
@@ -104,10 +102,8 @@ def main() -> None:
     Handler.chatty = True
     with serving(port=args.port) as url:
         print(f"{MIRROR} is at {url}; Ctrl-C ends it", flush=True)
-        try:
+        with suppress(KeyboardInterrupt):
             threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
 
 
 if __name__ == "__main__":

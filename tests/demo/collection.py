@@ -33,7 +33,9 @@ def install() -> Path:
         run([*galaxy, "build", str(REPO), "--output-path", str(DIST / "new")], timeout=300, env=environment())
         built = list((DIST / "new").glob("wasinn-cluster-*.tar.gz"))
         if len(built) != 1:
-            raise Failure(f"ansible-galaxy left {len(built)} archives in {DIST / 'new'}: it should be one; look at galaxy.yml.")
+            raise Failure(
+                f"ansible-galaxy left {len(built)} archives in {DIST / 'new'}: it should be one; look at galaxy.yml."
+            )
         archive = built[0].replace(DIST / built[0].name)
         installing = ["install", str(archive), "--force", "--no-deps", "--collections-path", str(COLLECTIONS)]
         run([*galaxy, *installing], timeout=300, env=environment())

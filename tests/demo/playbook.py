@@ -74,7 +74,11 @@ def run_playbook(
                     started=started,
                 )
     name = playbook if "." in playbook or "/" in playbook else f"wasinn.cluster.{playbook}"
-    variables = {"artifacts_mirror": artifacts_mirror, "artifacts_cache": str(CACHE / "artifacts"), **(extra_vars or {})}
+    variables = {
+        "artifacts_mirror": artifacts_mirror,
+        "artifacts_cache": str(CACHE / "artifacts"),
+        **(extra_vars or {}),
+    }
     argv = [collection.program("ansible-playbook"), name, "-i", str(inventory), "-e", json.dumps(variables), *args]
     environment = {**os.environ, **collection.environment(), **(env or {})}
     if say is None:

@@ -36,7 +36,9 @@ class Stages:
         width = max(len(name) for name, _ in self.times)
         rows = [(name, seconds) for name, seconds in self.times]
         rows.append(("together", sum(seconds for _, seconds in rows)))
-        return "\n".join(f"  {name:<{width}}  {int(seconds // 60):>3} min {seconds % 60:>4.1f} s" for name, seconds in rows)
+        return "\n".join(
+            f"  {name:<{width}}  {int(seconds // 60):>3} min {seconds % 60:>4.1f} s" for name, seconds in rows
+        )
 
     def _head(self, name: str) -> None:
         title = f" {len(self.times) + 1}/{self.total} {name} "

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.closed_network import mirror
@@ -17,7 +18,7 @@ from tests.machines.scenario import Scenario
 from tests.machines.shell import CACHE, REPO, Failure
 
 from . import collection
-from .playbook import DEMO, run_playbook
+from .playbook import run_playbook
 from .stages import Stages
 
 say = functools.partial(print, flush=True)
@@ -49,7 +50,9 @@ def demo(args: list[str]) -> int:
         return done.rc
     with stages.stage("answer"):
         if not REPORT.exists() or REPORT.stat().st_mtime < began:
-            raise Failure(f"The playbook went through but wrote no report to {REPORT}: look at role verify's output above.")
+            raise Failure(
+                f"The playbook went through but wrote no report to {REPORT}: look at role verify's output above."
+            )
         say(REPORT.read_text().strip())
     say(f"\n{stages.table()}\n\nThe report is {REPORT.relative_to(REPO)}; 'make clean' takes the machines away.")
     return 0
@@ -101,7 +104,7 @@ def distclean(args: list[str]) -> int:
     return 0
 
 
-STEPS = {
+STEPS: dict[str, Callable[[list[str]], int]] = {
     "demo": demo,
     "machines": up,
     "mirror": make_mirror,

@@ -114,7 +114,9 @@ def run_playbook(mirror_url: str, installed_collection: Path, inventory: Path, s
 def on(scenario: Scenario) -> Callable[..., subprocess.CompletedProcess[str]]:
     """``on("node2", "cat /etc/hostname")``: a shell line as root on a machine, ``check=False`` takes any exit status."""
 
-    def run_there(node: str, line: str, *, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run_there(
+        node: str, line: str, *, check: bool = True, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         return run([*machines.ssh_command(scenario, node), line], check=check, timeout=timeout)
 
     return run_there

@@ -64,7 +64,7 @@ def test_preflight_refuses_a_truncated_model_on_the_controller(cluster, tmp_path
 
 
 def test_preflight_tells_what_is_wrong_on_all_machines_at_once(cluster, before):
-    result = cluster.play("preflight", extra={"node_memory_mib": 10_000_000})
+    result = cluster.play("preflight", extra={"node_memory": "10000G"})
     assert result.rc != 0
     for node in cluster.nodes:
         assert re.search(rf"{node}: \[memory\] .*Remedy: ", result.output)

@@ -4,29 +4,35 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
+
 from tests.machines import machines
+from tests.machines.scenario import Scenario
+
+On = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_systemd_runs_without_a_failed_unit(scenario, on):
+def test_systemd_runs_without_a_failed_unit(scenario: Scenario, on: On) -> None:
     for node in scenario.nodes:
         assert on(node, "systemctl is-system-running").stdout.strip() == "running"
 
 
-def test_machines_know_each_other(scenario, on):
+def test_machines_know_each_other(scenario: Scenario, on: On) -> None:
     for node in scenario.nodes:
         for other in scenario.nodes:
             line = f"python3 -c \"import socket; socket.create_connection(('{other}', 22), 3)\""
             assert on(node, line).returncode == 0
 
 
-def test_the_world_is_out_of_reach(scenario, on):
+def test_the_world_is_out_of_reach(scenario: Scenario, on: On) -> None:
     """192.0.32.0/24 and 1.1.1.0/24 are hosts on the Internet; a name of theirs has nobody to ask."""
     for host in ("192.0.32.7", "1.1.1.1", "example.org"):
         line = f"python3 -c \"import socket; socket.create_connection(('{host}', 80), 2)\""
         assert on(scenario.nodes[0], line, check=False).returncode == 1, f"{host} answered"
 
 
-def test_a_second_up_changes_nothing(scenario, on, say):
+def test_a_second_up_changes_nothing(scenario: Scenario, on: On) -> None:
     before = [on(node, "cat /etc/machine-id /proc/1/stat").stdout.split()[0] for node in scenario.nodes]
     lines: list[str] = []
     machines.up(scenario, lines.append)

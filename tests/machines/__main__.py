@@ -17,7 +17,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.machines", description=__doc__)
     parser.add_argument("action", choices=("up", "down", "ssh"))
     parser.add_argument("scenario", help=f"{', '.join(KNOWN)}, or another name with nodes and --network")
-    parser.add_argument("nodes", nargs="*", help="machines other than the scenario's own; for ssh: the machine, a command")
+    parser.add_argument(
+        "nodes", nargs="*", help="machines other than the scenario's own; for ssh: the machine, a command"
+    )
     parser.add_argument("--network", default="", metavar="A.B.C", help="first three numbers of the /24")
     args, rest = parser.parse_known_args()
     try:

@@ -43,7 +43,9 @@ def ensure(say: Callable[[str], None] = print) -> None:
         say(f"engine: Docker {docker('version', '--format', '{{.Server.Version}}')} answers, used as it is")
         return
     if os.environ.get("DOCKER_HOST"):
-        raise Failure(f"No Docker engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}: start it, or unset the variable.")
+        raise Failure(
+            f"No Docker engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}: start it, or unset the variable."
+        )
     if os.geteuid() != 0:
         raise Failure(
             "No Docker engine answers and this user is not root: start Docker and join its group, or run make as root."

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ class Image:
     """A recipe: Debian packages on ``minbase``, files laid into the image, Dockerfile instructions."""
 
     name: str
-    packages: tuple[str, ...]
+    packages: str  # separated by blanks
     files: tuple[tuple[str, str], ...] = ()  # (file beside this one, place in the image); mode 0755
     changes: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()  # shell lines run on the finished root as $1
@@ -33,7 +34,7 @@ class Image:
     @property
     def recipe(self) -> str:
         """What the image is made of, as a short hash."""
-        parts = [SUITE, self.packages, self.changes, self.hooks]
+        parts = [SUITE, self.packages.split(), self.changes, self.hooks]
         parts += [(place, (HERE / source).read_text()) for source, place in self.files]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
@@ -41,20 +42,15 @@ class Image:
 BUILDER = Image(
     "wasinn-builder",
     # Compilers for the native parts and for wasm32-wasip1, libwasmedge with its headers, and Go for Kubernetes.
-    tuple(
-        "ca-certificates rustc cargo libstd-rust-dev-wasm32 lld clang libclang-dev protobuf-compiler libseccomp-dev "
-        "pkg-config libwasmedge-dev wasmedge cmake ninja-build g++ make patchelf zstd python3 git golang-go "
-        "libseccomp2 xz-utils".split()
-    ),
+    "ca-certificates rustc cargo libstd-rust-dev-wasm32 lld clang libclang-dev protobuf-compiler libseccomp-dev "
+    "pkg-config libwasmedge-dev wasmedge cmake ninja-build g++ make patchelf zstd python3 git golang-go "
+    "libseccomp2 xz-utils",
 )
 
 # Bare on purpose: what the collection needs besides, it has to bring (or name in its preflight).
 NODE = Image(
     "wasinn-node",
-    tuple(
-        "systemd systemd-sysv dbus python3 openssh-server sudo iproute2 iptables nftables kmod procps "
-        "ca-certificates".split()
-    ),
+    "systemd systemd-sysv dbus python3 openssh-server sudo iproute2 iptables nftables kmod procps ca-certificates",
     files=(("entry.sh", "/usr/local/sbin/wasinn-entry"),),
     # Host keys and the machine id belong to each machine, not to the image.
     hooks=('rm -f "$1"/etc/ssh/ssh_host_*', ': > "$1"/etc/machine-id'),
@@ -88,7 +84,7 @@ def _make(image: Image, recipe: str) -> None:
     logs = CACHE / "images"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{image.name}.log"
-    strap = ["mmdebstrap", "--variant=minbase", "--format=tar", f"--include={','.join(image.packages)}"]
+    strap = ["mmdebstrap", "--variant=minbase", "--format=tar", f"--include={','.join(image.packages.split())}"]
     for source, place in image.files:
         strap += [f"--customize-hook=copy-in {HERE / source} /tmp"]
         strap += [f'--customize-hook=install -D -m 0755 "$1/tmp/{source}" "$1{place}" && rm "$1/tmp/{source}"']
@@ -98,21 +94,24 @@ def _make(image: Image, recipe: str) -> None:
     changes = [flag for change in (*image.changes, f"LABEL wasinn.recipe={recipe}") for flag in ("-c", change)]
     # Into a name of its own first: an archive cut short by a failing mmdebstrap must not become the image.
     rough = f"{image.name}:making-{os.getpid()}"
-    with log.open("wb") as sink:
-        try:
-            # In a session of its own: where it fails it sends SIGHUP to its whole process group.
-            maker = subprocess.Popen(
-                strap, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sink, start_new_session=True
-            )
-        except FileNotFoundError:
-            raise Failure("'mmdebstrap' is not on this machine: apt-get install mmdebstrap") from None
+    if shutil.which("mmdebstrap") is None:
+        raise Failure("'mmdebstrap' is not on this machine: apt-get install mmdebstrap")
+    with (
+        log.open("wb") as sink,
+        # In a session of its own: where it fails it sends SIGHUP to its whole process group.
+        subprocess.Popen(
+            strap, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sink, start_new_session=True
+        ) as maker,
+    ):
         importer = ["docker", "import", *changes, "-", rough]
         imported = subprocess.run(importer, stdin=maker.stdout, capture_output=True, text=True)
-        maker.stdout.close()
-        made = maker.wait() == 0
+    made = maker.returncode == 0
     if made and imported.returncode == 0:
         engine.docker("tag", rough, image.name)
     engine.docker("rmi", rough, check=False)
     if not made or imported.returncode != 0:
-        causes = f"mmdebstrap: {last_line(log.read_text(errors='replace'))}; docker import: {last_line(imported.stderr)}"
-        raise Failure(f"Image {image.name} could not be made ({causes}): see {log}.")
+        lines = log.read_text(errors="replace").splitlines()
+        cause = next((line for line in lines if line.startswith("E:")), last_line(imported.stderr))
+        if made or "signal PIPE" in "\n".join(lines):  # then the import gave up first
+            cause = last_line(imported.stderr)
+        raise Failure(f"Image {image.name} could not be made ({cause}): see {log}.")

@@ -22,7 +22,8 @@ VOLUMES = {"rancher": "/var/lib/rancher", "containerd": "/var/lib/containerd"}
 FLAGS = (
     *("--cgroupns=private", "--cap-add=ALL", "--cap-drop=SYS_RESOURCE"),
     *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
-    *("--stop-signal", "SIGRTMIN+3", "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec", "-e", "container=docker"),
+    *("--stop-signal", "SIGRTMIN+3"),
+    *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec", "-e", "container=docker"),
 )
 
 
@@ -66,8 +67,8 @@ def down(scenario: Scenario, say: Callable[[str], None] = print) -> None:
 
 def all_scenarios() -> list[str]:
     """Names of the scenarios that have anything in the engine."""
-    names = docker("ps", "-a", "--filter", "label=wasinn.scenario", "--format", '{{.Label "wasinn.scenario"}}').split()
-    names += docker("network", "ls", "--filter", "label=wasinn.scenario", "--format", '{{.Label "wasinn.scenario"}}').split()
+    asked = ("--filter", "label=wasinn.scenario", "--format", '{{.Label "wasinn.scenario"}}')
+    names = docker("ps", "-a", *asked).split() + docker("network", "ls", *asked).split()
     return sorted(set(names))
 
 
@@ -135,7 +136,9 @@ def _wait_for_systemd(scenario: Scenario, node: str) -> None:
             log = run(["docker", "logs", "--tail", "5", name], check=False)
             raise Failure(f"Machine {node} stopped while starting: {last_line(log.stdout + log.stderr)}")
         if time.monotonic() > deadline:
-            raise Failure(f"Machine {node} is still '{state}' after {BOOT_SECONDS} s: docker exec {name} systemctl list-jobs")
+            raise Failure(
+                f"Machine {node} is still '{state}' after {BOOT_SECONDS} s: docker exec {name} systemctl list-jobs"
+            )
         time.sleep(0.3)
 
 

@@ -45,7 +45,9 @@ class Scenario:
         try:
             ipaddress.IPv4Network(f"{prefix}.0/24")
         except ValueError:
-            raise Failure(f"'{prefix}' is not the first three numbers of a network: {variable(name)}=10.213.7") from None
+            raise Failure(
+                f"'{prefix}' is not the first three numbers of a network: {variable(name)}=10.213.7"
+            ) from None
         return cls(name, prefix, nodes)
 
     @property
