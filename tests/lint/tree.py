@@ -42,6 +42,8 @@ class Tree:
         for stale in self._present() - self.files.keys():
             (self.path / stale).unlink(missing_ok=True)
             _drop_empty_parents((self.path / stale).parent, self.path)
+        # Asked for what is ignored, git says nothing of folders in which it tracks nothing.
+        subprocess.run(["git", "add", "--all"], cwd=self.path, check=True)
 
     def matching(self, *patterns: str) -> list[str]:
         """Sorted files whose path matches one of the patterns; `*` crosses folders."""
