@@ -9,6 +9,7 @@ Everything found is read from /proc and /sys, so the same functions serve check 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -66,10 +67,8 @@ def end_processes(prefixes: list[str], timeout: float = 20.0) -> None:
                 "Remedy: restart the machine and run the reset again."
             )
         for pid in left:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         time.sleep(0.2)
 
 
@@ -149,7 +148,8 @@ def empty_of(paths: list[str], leaving: list[str]) -> list[str]:
     """Return the directories that are empty, or will be once C(leaving) is gone. Mount points are never returned."""
     gone = set(leaving)
     for path in paths:
-        if os.path.isdir(path) and not os.path.ismount(path):
-            if all(os.path.join(path, name) in gone for name in os.listdir(path)):
-                gone.add(path)
+        if not os.path.isdir(path) or os.path.ismount(path):
+            continue
+        if all(os.path.join(path, name) in gone for name in os.listdir(path)):
+            gone.add(path)
     return [path for path in paths if path in gone and path not in leaving]

@@ -89,7 +89,6 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.wasinn.cluster.plugins.module_utils import cleanup
 
 
@@ -123,7 +122,9 @@ def remove(module: AnsibleModule, found: dict[str, list[Any]]) -> None:
         for path in found["paths"]:
             cleanup.remove_path(path)
     except OSError as exc:
-        module.fail_json(msg=f"{exc.filename} cannot be removed ({exc.strerror}). Remedy: free it and run the reset again.")
+        module.fail_json(
+            msg=f"{exc.filename} cannot be removed ({exc.strerror}). Remedy: free it and run the reset again."
+        )
     for path in found["empty_directories"]:
         os.rmdir(path)
 

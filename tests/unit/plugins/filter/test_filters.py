@@ -17,7 +17,9 @@ def test_no_findings_give_no_text():
 
 
 def test_findings_of_all_hosts_are_told_in_order():
-    text = findings_text({"a": {"node_findings": [DISK, PORT]}, "b": {"node_findings": [PORT]}, "c": {}}, ["b", "a", "c"])
+    text = findings_text(
+        {"a": {"node_findings": [DISK, PORT]}, "b": {"node_findings": [PORT]}, "c": {}}, ["b", "a", "c"]
+    )
     assert text.splitlines() == [
         "3 findings stand in the way:",
         "b: [port] 6443 is taken. Remedy: Stop nginx.",
