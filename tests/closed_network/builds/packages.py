@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import shutil
 
+from tests.closed_network.context import Context
+
 DESCRIPTION = "containerd's Debian packages as an apt repository"
 INPUTS = ("tests/closed_network/builds/packages.py",)
 NEEDS = ()
@@ -31,7 +33,7 @@ done >Packages
 """
 
 
-def build(ctx) -> None:
+def build(ctx: Context) -> None:
     """Download the packages in the builder, index them, publish them."""
     ctx.builder(SCRIPT)
     for place in sorted((ctx.work / "repo").iterdir()):

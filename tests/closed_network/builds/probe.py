@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from tests.closed_network.context import Context
+
 DESCRIPTION = "the probe module (wasm) from rust/probe"
 INPUTS = ("tests/closed_network/builds/probe.py", "rust/probe", "rust/Cargo.toml", "rust/Cargo.lock")
 NEEDS = ()
@@ -16,7 +18,7 @@ cargo build --locked --manifest-path /src/rust/Cargo.toml --package wasinn-probe
 """
 
 
-def build(ctx) -> None:
+def build(ctx: Context) -> None:
     """Compile and publish; cargo's target directory is kept between builds."""
     ctx.builder(SCRIPT)
     module = ctx.work / "target" / "wasm32-wasip1" / "release" / "wasinn-probe.wasm"

@@ -9,6 +9,8 @@ RUNPATH of every file points there. glibc stays the host's own: a second one wou
 
 from __future__ import annotations
 
+from tests.closed_network.context import Context
+
 VERSION = "0.14.1"
 RELEASE = f"https://github.com/WasmEdge/WasmEdge/releases/download/{VERSION}"
 ARCHIVE = f"WasmEdge-{VERSION}-manylinux_2_28_x86_64.tar.gz"
@@ -45,7 +47,7 @@ tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C /build -cf - "
 """
 
 
-def build(ctx) -> None:
+def build(ctx: Context) -> None:
     """Build and publish the archive (about 60 MB)."""
     ctx.builder(SCRIPT, env={"VERSION": VERSION, "ARCHIVE": ARCHIVE})
     ctx.publish(ctx.work / ARCHIVE, f"{RELEASE}/{ARCHIVE}", checksums=f"{RELEASE}/SHA256SUM")
