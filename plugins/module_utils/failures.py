@@ -44,7 +44,7 @@ SIGNATURES = (
     ),
     Signature(
         "missing_library",
-        r"(?P<library>[\w.+-]+\.so[\w.]*): cannot open shared object file",
+        r"(?<![\w.+-])(?P<library>[\w.+-]{1,200}\.so[\w.]{0,40}): cannot open shared object file",
         "The library {library} is not on this machine, or nowhere the loader looks.",
         "Install the package that has {library}; wasmedge_plugin_info names the file that needs it.",
         "error while loading shared libraries: libopenblas.so.0: cannot open shared object file: No such file or "
@@ -241,11 +241,16 @@ SIGNATURES = (
 )
 
 
+#: Characters of an output that are looked at: causes stand near its end.
+MOST = 64 * 1024
+
+
 def classify(text: str) -> list[Finding]:
     """Findings for every known failure in *text*, the nearest to the cause first; empty if none is known.
 
     A later entry is left out where an earlier one already explains the same piece of text.
     """
+    text = text[-MOST:]
     found: list[tuple[Signature, Finding]] = []
     taken: list[tuple[int, int]] = []
     for entry in SIGNATURES:

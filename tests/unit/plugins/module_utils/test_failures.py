@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from ansible_collections.wasinn.cluster.plugins.module_utils.failures import SIGNATURES, Signature, classify
 
@@ -60,3 +62,10 @@ def test_consequences_are_left_out() -> None:
         'has the backend GGML.\n[error] [WASI-NN] Model "default" is not among the 0 preloaded ones.\n'
     )
     assert [item["check"] for item in classify(text)] == ["backend_missing"]
+
+
+@pytest.mark.parametrize("noise", ["x", "a.so", '"', "unknown import ", "wasi_ephemeral_nn ", "dial unix "])
+def test_long_outputs_take_no_time(noise: str) -> None:
+    started = time.monotonic()
+    assert classify(noise * (1_000_000 // len(noise))) == []
+    assert time.monotonic() - started < 5

@@ -1,0 +1,211 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The probe's handling of commands: small scripts stand where wasmedge and ctr would, to fail in every way.
+
+That the real ones answer is shown by the journey tests, which run them on nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.wasinn.cluster.plugins.module_utils.containerd import Ctr
+from ansible_collections.wasinn.cluster.plugins.module_utils.probe import (
+    Container,
+    Outcome,
+    Program,
+    Question,
+    check_names,
+    execute,
+    parse_answer,
+    report,
+)
+
+ANSWER = {"text": " Paris.", "tokens_per_second": 30.0, "load_ms": 300.0}
+
+#: A ctr that has one image and runs it; what it is told goes to a log beside it.
+CTR = """#!/bin/sh
+here=$(dirname "$0")
+echo "$@" >> "$here/log"
+shift 4
+case "$1 $2" in
+  "images ls") printf 'REF TYPE DIGEST SIZE PLATFORMS LABELS\\n'
+    printf 'wasinn.local/probe:0.1.0 application/x sha256:index 212.3 KiB wasip1/wasm -\\n' ;;
+  "content get") cat "$here/blobs/$3" ;;
+  "containers ls") cat "$here/containers" 2>/dev/null ;;
+  "containers rm") rm -f "$here/containers" ;;
+  "tasks "*) ;;
+  run\\ *) . "$here/run" ;;
+esac
+"""
+BLOBS = {
+    "sha256:index": {"manifests": [{"digest": "sha256:manifest"}]},
+    "sha256:manifest": {"config": {"digest": "sha256:config"}},
+    "sha256:config": {"config": {"Entrypoint": ["/wasinn-probe.wasm"]}},
+}
+
+
+def script(path: Path, text: str) -> Path:
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def only(outcome: dict[str, Any]) -> dict[str, str]:
+    (item,) = outcome["findings"]
+    return item
+
+
+@pytest.fixture
+def question(tmp_path: Path) -> Question:
+    return Question(model=str(tmp_path / "m.gguf"), prompt="The capital of France is", timeout=20)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    (tmp_path / "probe.wasm").write_bytes(b"\0asm")
+    script(tmp_path / "wasmedge", f"#!/bin/sh\necho noise\necho '{json.dumps(ANSWER)}'\necho said >&2\n")
+    return Program(str(tmp_path / "wasmedge"), str(tmp_path / "probe.wasm"), "/plugins")
+
+
+@pytest.fixture
+def container(tmp_path: Path, monkeypatch) -> Container:
+    (tmp_path / "blobs").mkdir()
+    for name, document in BLOBS.items():
+        (tmp_path / "blobs" / name).write_text(json.dumps(document))
+    (tmp_path / "run").write_text(f"echo '{json.dumps(ANSWER)}'")
+    script(tmp_path / "ctr", CTR)
+    bound = socket.socket(socket.AF_UNIX)
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    bound.bind("s")
+    bound.close()
+    return Container(Ctr(str(tmp_path / "s"), "wasinn", (str(tmp_path / "ctr"),)), "wasinn.local/probe:0.1.0")
+
+
+def log(container: Container) -> str:
+    return Path(container.ctr.command[0]).with_name("log").read_text()
+
+
+def test_program_answers(program: Program, question: Question) -> None:
+    answer = report(program.ask(question), question, "Paris")
+    assert answer["findings"] == []
+    assert answer["text"] == " Paris."
+    assert answer["stderr_tail"] == "said\n"
+    assert f"default:GGML:AUTO:{question.model}" in answer["command"]
+
+
+def test_another_answer_than_expected(program: Program, question: Question) -> None:
+    item = only(report(program.ask(question), question, "Berlin"))
+    assert item["check"] == "answer"
+    assert "' Paris.'" in item["cause"]
+
+
+def test_known_failure(program: Program, question: Question) -> None:
+    script(Path(program.wasmedge), "#!/bin/sh\necho 'unknown option: nn-preload'\nexit 1\n")
+    assert only(report(program.ask(question), question))["check"] == "plugin_not_loaded"
+
+
+@pytest.mark.parametrize(("end", "words"), [("exit 3", "status 3: what now"), ("kill -9 $$", "status -9: what now")])
+def test_unknown_failure_tells_the_last_line(program: Program, question: Question, end: str, words: str) -> None:
+    script(Path(program.wasmedge), f"#!/bin/sh\necho first >&2\necho what now. >&2\n{end}\n")
+    item = only(report(program.ask(question), question))
+    assert item["check"] == "probe_failed"
+    assert words in item["cause"]
+
+
+def test_success_without_an_answer(program: Program, question: Question) -> None:
+    script(Path(program.wasmedge), "#!/bin/sh\nexit 0\n")
+    assert only(report(program.ask(question), question))["check"] == "probe_failed"
+
+
+def test_program_or_module_missing(program: Program, question: Question) -> None:
+    os.unlink(program.wasmedge)
+    assert only(report(program.ask(question), question))["check"] == "program_missing"
+    os.unlink(program.module)
+    assert only(report(program.ask(question), question))["check"] == "probe_module"
+
+
+def test_timeout_ends_the_whole_group(tmp_path: Path, monkeypatch, question: Question) -> None:
+    hang = script(tmp_path / "hang", "#!/bin/sh\nsleep 300 & echo $! > child; wait\n")
+    started = time.monotonic()
+    monkeypatch.chdir(tmp_path)
+    outcome = execute([str(hang)], 1)
+    assert time.monotonic() - started < 10
+    assert outcome.code is None
+    child = int((tmp_path / "child").read_text())
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{child}/stat").exists() and time.monotonic() < deadline:
+        if Path(f"/proc/{child}/stat").read_text().split()[2] == "Z":
+            break
+        time.sleep(0.05)
+    else:
+        assert not Path(f"/proc/{child}").exists()
+    item = only(report(outcome, question))
+    assert item["check"] == "timeout"
+    assert question.model in item["cause"]
+
+
+def test_container_gets_its_model_and_nothing_else(container: Container, question: Question) -> None:
+    answer = report(container.ask(question), question, "Paris")
+    assert answer["findings"] == []
+    command = " ".join(answer["command"])
+    folder = os.path.dirname(question.model)
+    assert f"--mount type=bind,src={folder},dst=/models,options=rbind:ro" in command
+    assert command.count("--mount") == 1
+    assert "--env WASMEDGE_WASINN_PRELOAD=default:GGML:AUTO:/models/m.gguf" in command
+    assert "/wasinn-probe.wasm --prompt The capital of France is --max-tokens 16 --alias default" in command
+
+
+def test_names_of_containers_are_unique(container: Container, question: Question) -> None:
+    commands = [container.ask(question).command for _turn in range(3)]
+    assert len({command[command.index(container.image) + 1] for command in commands}) == 3
+
+
+def test_image_missing(container: Container, question: Question) -> None:
+    other = Container(container.ctr, "wasinn.local/probe:9")
+    item = only(report(other.ask(question), question))
+    assert item["check"] == "image_missing"
+    assert "wasinn.local/probe:9" in item["cause"]
+
+
+def test_containerd_missing(container: Container, question: Question) -> None:
+    os.unlink(container.ctr.address)
+    item = only(report(container.ask(question), question))
+    assert item["check"] == "containerd"
+    assert container.ctr.address in item["cause"]
+
+
+def test_container_that_hangs_is_taken_away(container: Container, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text(
+        'for word in "$@"; do case $word in wasinn-probe-*) echo $word > containers;; esac; done\nsleep 300'
+    )
+    question = Question(model="/m.gguf", prompt="x", timeout=1)
+    assert only(report(container.ask(question), question))["check"] == "timeout"
+    assert not (tmp_path / "containers").exists()
+    assert "tasks kill --signal SIGKILL wasinn-probe-" in log(container)
+    assert "tasks rm --force wasinn-probe-" in log(container)
+
+
+@pytest.mark.parametrize("name", ["a:b.gguf", "a;b.gguf", "a b.gguf"])
+def test_names_a_preload_cannot_hold(name: str) -> None:
+    assert check_names(Question(model=f"/models/{name}", prompt="x"))[0]["check"] == "preload_form"
+    assert check_names(Question(model="/models/SmolLM2-135M.Q4_1.gguf", prompt="x")) == []
+
+
+def test_answer_among_other_lines() -> None:
+    assert parse_answer('{"no": 1}\n{"text": "a"}\n{broken\nnoise') == {"text": "a"}
+    assert parse_answer("") == {}
+
+
+def test_long_outputs_are_cut(question: Question) -> None:
+    outcome = Outcome(["x"], code=1, stderr="x" * 100_000 + "\nthe end")
+    answer = report(outcome, question)
+    assert len(answer["stderr_tail"]) == 4000
+    assert answer["stderr_tail"].endswith("the end")
