@@ -110,8 +110,6 @@ def _make(image: Image, recipe: str) -> None:
         engine.docker("tag", rough, image.name)
     engine.docker("rmi", rough, check=False)
     if not made or imported.returncode != 0:
-        lines = log.read_text(errors="replace").splitlines()
-        cause = next((line for line in lines if line.startswith("E:")), last_line(imported.stderr))
-        if made or "signal PIPE" in "\n".join(lines):  # then the import gave up first
-            cause = last_line(imported.stderr)
+        errors = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("E:")]
+        cause = last_line(imported.stderr) if imported.returncode or not errors else errors[0]
         raise Failure(f"Image {image.name} could not be made ({cause}): see {log}.")
