@@ -102,7 +102,7 @@ def _rustfmt(tree: Tree) -> Iterable[Command]:
 
 STEPS = (
     Step("ruff", ("*.py",), _fixed(["ruff", "check", "--quiet", "--output-format=concise", "."])),
-    Step("ruff-format", ("*.py",), _fixed(["ruff", "format", "--check", "."])),
+    Step("ruff-format", ("*.py",), _fixed(["ruff", "format", "--check", "--quiet", "."])),
     Step(
         "mypy",
         ("plugins/*.py", "tests/*.py"),

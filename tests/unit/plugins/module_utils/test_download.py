@@ -19,9 +19,9 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.wasinn.cluster.plugins.module_utils.download import (
     Artifact,
     Cache,
-    DownloadError,
     parse_checksums,
 )
+from ansible_collections.wasinn.cluster.plugins.module_utils.transfer import DownloadError
 
 CONTENT = os.urandom(3_000_000)
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -122,7 +122,7 @@ def test_fetches_by_checksum_list_and_then_uses_the_cache(cache: Cache, server: 
     assert (first.path, first.sha256, first.size, first.url) == (str(place(cache)), SHA, len(CONTENT), URL)
     assert place(cache).read_bytes() == CONTENT
     assert not cache.fetch(LISTED).changed
-    assert [path for path, _ in server.seen if path.endswith("tool.tar.gz")] == [
+    assert [path for path, dummy in server.seen if path.endswith("tool.tar.gz")] == [
         "/example.org/releases/v1.0%2Bk3s1/tool.tar.gz"
     ]
 
@@ -138,7 +138,7 @@ def test_a_filled_cache_is_a_mirror_and_works_offline(cache: Cache, tmp_path: Pa
 def test_cut_connection_is_resumed_by_range(cache: Cache, server: Server) -> None:
     server.faults = ["cut"]
     assert cache.fetch(PINNED).changed
-    assert [asked for _, asked in server.seen] == ["", f"bytes={len(CONTENT) // 2}-"]
+    assert [asked for dummy, asked in server.seen] == ["", f"bytes={len(CONTENT) // 2}-"]
     assert place(cache).read_bytes() == CONTENT
 
 
@@ -279,10 +279,10 @@ def _fetch(root: str, mirror: str, results: t.Any) -> None:
 def test_parallel_processes_download_once(server: Server, tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     results = context.Queue()
-    workers = [context.Process(target=_fetch, args=(str(tmp_path), server.url, results)) for _ in range(4)]
+    workers = [context.Process(target=_fetch, args=(str(tmp_path), server.url, results)) for dummy in range(4)]
     for worker in workers:
         worker.start()
-    changed = [results.get(timeout=30) for _ in workers]
+    changed = [results.get(timeout=30) for dummy in workers]
     for worker in workers:
         worker.join()
     assert sorted(changed) == [False, False, False, True]
@@ -294,7 +294,9 @@ def small_disk(tmp_path: Path) -> t.Iterator[Path]:
     """A real file system of 1 MiB; root only."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+    ).returncode:
         pytest.skip("needs the right to mount a tmpfs: run as root")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
