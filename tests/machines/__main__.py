@@ -29,7 +29,10 @@ def main() -> int:
             line = [*machines.ssh_command(scenario, node), *command, *rest]
             os.execvp(line[0], line)
         scenario = Scenario.named(args.scenario, tuple(args.nodes), args.network)
-        (machines.up if args.action == "up" else machines.down)(scenario)
+        if args.action == "up":
+            machines.up(scenario)
+        else:
+            machines.down(scenario, anyones=True)
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import engine, image, network
 from .engine import docker
-from .scenario import Scenario
+from .scenario import CHECKOUT, Scenario
 from .shell import Failure, last_line, run
 
 BOOT_SECONDS = 120
@@ -49,25 +49,35 @@ def up(scenario: Scenario, say: Callable[[str], None] = print) -> None:
         say(f"machine {node} ({scenario.address(node)}): running, {'new' if node in fresh else 'as it was'}")
 
 
-def down(scenario: Scenario, say: Callable[[str], None] = print) -> None:
-    """Remove what carries the scenario's label: containers, volumes, network."""
+def down(scenario: Scenario, say: Callable[[str], None] = print, *, anyones: bool = False) -> None:
+    """Remove what carries the scenario's labels: containers, volumes, network.
+
+    :param anyones: those of other checkouts of this repository as well.
+    """
     if not engine.answers():
         return
-    mine = ("-q", "--filter", f"label={scenario.label}")
+    mine = ("-q", *scenario.filters(anyones))
     containers = docker("ps", "-a", *mine).split()
     if containers:
         docker("rm", "-f", "-v", *containers)
     volumes = docker("volume", "ls", *mine).split()
     if volumes:
         docker("volume", "rm", *volumes)
-    network.remove(scenario)
+    network.remove(scenario, anyones)
     if containers or volumes:
         say(f"machines of {scenario.name}: removed")
 
 
 def all_scenarios() -> list[str]:
-    """Names of the scenarios that have anything in the engine."""
-    asked = ("--filter", "label=wasinn.scenario", "--format", '{{.Label "wasinn.scenario"}}')
+    """Names of this checkout's scenarios that have anything in the engine."""
+    asked = (
+        "--filter",
+        "label=wasinn.scenario",
+        "--filter",
+        f"label={CHECKOUT}",
+        "--format",
+        '{{.Label "wasinn.scenario"}}',
+    )
     names = docker("ps", "-a", *asked).split() + docker("network", "ls", *asked).split()
     return sorted(set(names))
 
@@ -101,22 +111,29 @@ def _start(scenario: Scenario, node: str) -> bool:
     name = scenario.container(node)
     argv = [
         *("--name", name, "--hostname", node, "--network", scenario.network, "--ip", scenario.address(node)),
-        *("--label", scenario.label, "-e", f"WASINN_GATEWAY={scenario.gateway}", *FLAGS),
+        *(*scenario.labels, "-e", f"WASINN_GATEWAY={scenario.gateway}", *FLAGS),
         *(flag for other in scenario.nodes for flag in ("--add-host", f"{other}:{scenario.address(other)}")),
         *(flag for short, place in VOLUMES.items() for flag in ("-v", f"{name}-{short}:{place}")),
     ]
     recipe = hashlib.sha256(json.dumps([argv, image.NODE.recipe]).encode()).hexdigest()[:16]
-    have = docker("inspect", "-f", '{{index .Config.Labels "wasinn.recipe"}} {{.State.Running}}', name, check=False)
-    if have == f"{recipe} true":
-        return False
-    if have == f"{recipe} false":
-        docker("start", name)
+    label = '{{index .Config.Labels "wasinn.%s"}}'
+    asked = " ".join((label % "recipe", "{{.State.Running}}", label % "checkout"))
+    found = docker("inspect", "-f", asked, name, check=False)
+    have, running, checkout = (*found.split(" ", 2), "", "")[:3]
+    if checkout and f"wasinn.checkout={checkout}" != CHECKOUT:
+        raise Failure(
+            f"Machine {name} belongs to the checkout {checkout}: 'make clean' there, "
+            f"or 'python -m tests.machines down {scenario.name}' here, takes it away."
+        )
+    if have == recipe:
+        if running != "true":
+            docker("start", name)
         return False
     if have:
         docker("rm", "-f", name)
     for short in VOLUMES:  # a new machine starts with empty disks
         docker("volume", "rm", f"{name}-{short}", check=False)
-        docker("volume", "create", "--label", scenario.label, f"{name}-{short}")
+        docker("volume", "create", *scenario.labels, f"{name}-{short}")
     docker("run", "-d", *argv, "--label", f"wasinn.recipe={recipe}", image.NODE.name)
     return True
 

@@ -29,7 +29,7 @@ def ensure(scenario: Scenario) -> None:
         )
     try:
         docker(
-            *("network", "create", "--driver", "bridge", "--label", scenario.label),
+            *("network", "create", "--driver", "bridge", *scenario.labels),
             *("--subnet", subnet, "--gateway", scenario.gateway),
             *("-o", "com.docker.network.bridge.enable_ip_masquerade=false"),
             scenario.network,
@@ -38,7 +38,7 @@ def ensure(scenario: Scenario) -> None:
         raise Failure(f"{failure} (another {subnet} is set with {variable(scenario.name)}=a.b.c)") from None
 
 
-def remove(scenario: Scenario) -> None:
-    """Remove the scenario's networks, if there are any."""
-    for network in docker("network", "ls", "-q", "--filter", f"label={scenario.label}").split():
+def remove(scenario: Scenario, anyones: bool = False) -> None:
+    """Remove the scenario's network, if there is one."""
+    for network in docker("network", "ls", "-q", *scenario.filters(anyones)).split():
         docker("network", "rm", network)

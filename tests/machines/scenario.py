@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .shell import CACHE, Failure
+from .shell import CACHE, REPO, Failure
 
 # Three numbers of a private /24 that is unlikely to be in use; WASINN_<NAME>_NETWORK takes another.
 # The static inventories read the same variables.
@@ -21,11 +21,13 @@ KNOWN = {
     "molecule-cluster": ("10.213.10", ("node1", "node2", "node3")),
 }
 FIRST = 11  # last number of the first machine's address
+# Two checkouts on one engine keep their hands off each other's machines.
+CHECKOUT = f"wasinn.checkout={REPO}"
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Machines ``nodes`` on the network ``prefix``.0/24, everything of theirs labelled ``wasinn.scenario=<name>``."""
+    """Machines ``nodes`` on the network ``prefix``.0/24, everything of theirs labelled with the scenario and the checkout."""
 
     name: str
     prefix: str
@@ -59,8 +61,14 @@ class Scenario:
         return f"{self.prefix}.1"
 
     @property
-    def label(self) -> str:
-        return f"wasinn.scenario={self.name}"
+    def labels(self) -> tuple[str, ...]:
+        """Flags for ``docker … create``."""
+        return ("--label", f"wasinn.scenario={self.name}", "--label", CHECKOUT)
+
+    def filters(self, anyones: bool = False) -> tuple[str, ...]:
+        """Flags for ``docker … ls``: this scenario's things, those of other checkouts as well or not."""
+        flags = ("--filter", f"label=wasinn.scenario={self.name}")
+        return flags if anyones else (*flags, "--filter", f"label={CHECKOUT}")
 
     @property
     def state(self) -> Path:
