@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+const capSysResource = 24
+
+// may tells whether this process has a capability, by its number.
+func may(capability uint) bool {
+	status, _ := os.ReadFile("/proc/self/status")
+	for _, line := range strings.Split(string(status), "\n") {
+		if value, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			set, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+			return err == nil && set&(1<<capability) != 0
+		}
+	}
+	return true
+}
+
+func cgroupV2() bool {
+	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	return err == nil
+}
+
+// systemdCgroup is k3s' choice: systemd's driver where systemd rules a
+// unified hierarchy, cgroupfs elsewhere.
+func systemdCgroup() bool {
+	_, err := os.Stat("/run/systemd/system")
+	return err == nil && cgroupV2()
+}
+
+// prepareMachine does what upstream's components take for granted.
+func prepareMachine() error {
+	if os.Getuid() != 0 {
+		return fmt.Errorf("k3s needs root: start it as root or by its systemd unit")
+	}
+	if _, err := os.Stat("/dev/kmsg"); os.IsNotExist(err) {
+		// The kubelet wants to watch the kernel's log; containers have none.
+		if err := os.Symlink("/dev/null", "/dev/kmsg"); err != nil {
+			return err
+		}
+	}
+	for name, value := range map[string]string{
+		"net/ipv4/ip_forward": "1",
+		// kubelet's --protect-kernel-defaults aside, it sets these itself
+		// where it may.
+		"net/ipv4/conf/all/rp_filter": "0",
+	} {
+		path := filepath.Join("/proc/sys", name)
+		if now, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(now)) == value {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+			return fmt.Errorf("the kernel setting %s cannot be set to %s: %w; in a container remount /proc/sys writable", name, value, err)
+		}
+	}
+	return nil
+}
+
+// resolvConf gives a resolver configuration that works inside a pod: a
+// nameserver on the node's own loopback (Docker's, systemd's) does not.
+func resolvConf(dir string) (string, error) {
+	for _, path := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
+		data, _ := os.ReadFile(path)
+		usable := false
+		for _, line := range strings.Split(string(data), "\n") {
+			fields := strings.Fields(line)
+			if len(fields) > 1 && fields[0] == "nameserver" && !strings.HasPrefix(fields[1], "127.") && fields[1] != "::1" {
+				usable = true
+			}
+		}
+		if usable && !strings.Contains(string(data), "nameserver 127.") {
+			return path, nil
+		}
+	}
+	path := filepath.Join(dir, "resolv.conf")
+	return path, os.WriteFile(path, []byte("nameserver 8.8.8.8\n"), 0o644)
+}
