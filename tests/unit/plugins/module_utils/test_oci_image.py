@@ -127,7 +127,7 @@ def containerd(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Ctr]:
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(["containerd", "--config", str(config)], stdout=log, stderr=log)
     ctr = Ctr(f"{folder}/c.sock", "test", timeout=30)
-    for dummy in range(100):
+    for _dummy in range(100):
         try:
             ctr.run("version")
             break
