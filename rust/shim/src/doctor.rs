@@ -6,7 +6,6 @@
 use std::process::ExitCode;
 
 use serde_json::json;
-use wasmedge_sdk::plugin::PluginManager;
 
 use crate::{
     config::{self, Config},
@@ -23,7 +22,7 @@ pub fn run(config: &Result<Config, String>) -> ExitCode {
         "config": { "path": config::PATH, "values": config.as_ref().ok() },
         "wasmedge": { "version": plugins::library_version(), "built_for": plugins::BUILT_FOR },
         "plugins": plugins.files,
-        "available": PluginManager::names(),
+        "available": plugins.names,
         "problems": plugins.problems,
     });
     println!("{report:#}");

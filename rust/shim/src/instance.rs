@@ -62,7 +62,7 @@ fn run(ctx: &impl RuntimeContext, plugins: &Plugins) -> Result<i32> {
         PluginManager::nn_preload(preloads.into_iter().map(Into::into).collect());
     }
 
-    let mut modules = plugin_modules()?;
+    let mut modules = plugin_modules(plugins)?;
     let provided = modules.iter().filter_map(AsInstance::name).chain([WASI.to_owned()]).collect();
     require(&name, &imports::modules(&bytes), &provided, plugins).map_err(|error| anyhow!(error))?;
 
@@ -97,11 +97,11 @@ fn run(ctx: &impl RuntimeContext, plugins: &Plugins) -> Result<i32> {
     }
 }
 
-/// An instance of every module of every loaded plugin, the built-in ones of libwasmedge (wasi_logging) as well.
-fn plugin_modules() -> Result<Vec<Instance>> {
+/// An instance of every module of every plugin, the built-in ones of libwasmedge as well.
+fn plugin_modules(plugins: &Plugins) -> Result<Vec<Instance>> {
     let mut instances = Vec::new();
-    for name in PluginManager::names() {
-        let plugin = PluginManager::find(&name)?;
+    for name in &plugins.names {
+        let plugin = PluginManager::find(name)?;
         for module in plugin.mod_names() {
             instances.push(plugin.mod_instance(&module).with_context(|| format!("plugin {name}: module {module}"))?);
         }

@@ -24,6 +24,9 @@ use crate::config::Config;
 pub const BUILT_FOR: &str = env!("SHIM_WASMEDGE_VERSION");
 const PLUGIN_API: &str = env!("SHIM_PLUGIN_API");
 
+/// Plugins inside libwasmedge itself (since 0.14); llama-api-server.wasm imports this one.
+const BUILT_IN: [&str; 1] = ["wasi_logging"];
+
 static NODE: OnceLock<Plugins> = OnceLock::new();
 
 /// A file of the plugin folder, and what became of it.
@@ -36,10 +39,19 @@ pub struct PluginFile {
     pub error: Option<String>,
 }
 
+impl PluginFile {
+    fn refuse(&mut self, cause: String) {
+        self.loaded = false;
+        self.error = Some(format!("plugin {}: {cause}", self.path.display()));
+    }
+}
+
 /// All that this process could and could not load.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct Plugins {
     pub files: Vec<PluginFile>,
+    /// Names of the plugins whose modules a container gets.
+    pub names: Vec<String>,
     /// One sentence each, for people.
     pub problems: Vec<String>,
 }
@@ -87,13 +99,43 @@ fn load_folder(config: &Config) -> Plugins {
             .push(format!("the plugin folder {folder} holds no *.so file; install the WASI-NN plugin there")),
         Ok(paths) => {
             for path in paths {
-                let file = load_file(path, config, &plugins.files);
-                plugins.problems.extend(file.error.clone());
+                let file = look_at(path, config, &plugins.files);
                 plugins.files.push(file);
             }
         }
     }
+    load_with_wasmedge(&mut plugins);
+    plugins.problems.extend(plugins.files.iter().filter_map(|file| file.error.clone()));
     plugins
+}
+
+/// libwasmedge offers its built-in plugins only after it has gone through its default paths, one of which is the usual
+/// plugin folder. That may load files that were refused or left out, so a container gets what is in `names` alone.
+fn load_with_wasmedge(plugins: &mut Plugins) {
+    std::env::remove_var("WASMEDGE_PLUGIN_PATH"); // containerd's environment does not decide
+    let mut result = PluginManager::load(None);
+    for file in plugins.files.iter_mut().filter(|file| file.loaded) {
+        let name = file.name.clone().unwrap_or_default();
+        let known = || PluginManager::names().contains(&name);
+        if !known() {
+            result = result.and_then(|()| PluginManager::load(Some(&file.path)));
+        }
+        if known() {
+            plugins.names.push(name);
+            continue;
+        }
+        file.refuse(match &result {
+            Err(error) => format!("WasmEdge cannot load it: {error}; install it again"),
+            Ok(()) => format!(
+                "WasmEdge {} passed over it without a reason; install the plugin of the very same release",
+                library_version()
+            ),
+        });
+    }
+    let available = PluginManager::names();
+    plugins.names.extend(BUILT_IN.iter().map(|&name| name.to_owned()).filter(|name| available.contains(name)));
+    plugins.names.sort();
+    plugins.names.dedup();
 }
 
 /// `*.so` files of a folder, in a fixed order.
@@ -109,22 +151,20 @@ fn shared_objects(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn load_file(path: PathBuf, config: &Config, before: &[PluginFile]) -> PluginFile {
+/// Reads a file's descriptor and decides; `loaded` then says what is to become of it.
+fn look_at(path: PathBuf, config: &Config, before: &[PluginFile]) -> PluginFile {
     let mut file = PluginFile { path, name: None, api_version: None, loaded: false, error: None };
-    let refusal = match read_descriptor(&file.path) {
-        Err(cause) => Some(cause),
+    match read_descriptor(&file.path) {
+        Err(cause) => file.refuse(cause),
         Ok((name, api_version)) => {
-            let refusal = refusal(&name, api_version, config, before);
-            (file.name, file.api_version) = (Some(name), Some(api_version));
-            match refusal {
-                Verdict::Load => load_with_wasmedge(&file),
-                Verdict::LeaveOut => return file,
-                Verdict::Refuse(cause) => Some(cause),
+            match verdict(&name, api_version, config, before) {
+                Verdict::Load => file.loaded = true,
+                Verdict::LeaveOut => {}
+                Verdict::Refuse(cause) => file.refuse(cause),
             }
+            (file.name, file.api_version) = (Some(name), Some(api_version));
         }
-    };
-    file.loaded = refusal.is_none();
-    file.error = refusal.map(|cause| format!("plugin {}: {cause}", file.path.display()));
+    }
     file
 }
 
@@ -136,7 +176,7 @@ enum Verdict {
     Refuse(String),
 }
 
-fn refusal(name: &str, api_version: u32, config: &Config, before: &[PluginFile]) -> Verdict {
+fn verdict(name: &str, api_version: u32, config: &Config, before: &[PluginFile]) -> Verdict {
     if !config.allows(name) {
         return Verdict::LeaveOut;
     }
@@ -152,18 +192,6 @@ fn refusal(name: &str, api_version: u32, config: &Config, before: &[PluginFile])
             first.path.display()
         )),
         None => Verdict::Load,
-    }
-}
-
-fn load_with_wasmedge(file: &PluginFile) -> Option<String> {
-    let name = file.name.as_deref().unwrap_or_default();
-    match PluginManager::load(Some(&file.path)) {
-        Err(error) => Some(format!("WasmEdge cannot load it: {error}")),
-        Ok(()) if PluginManager::names().iter().any(|loaded| loaded == name) => None,
-        Ok(()) => Some(format!(
-            "WasmEdge {} passed over it without a reason; install the plugin of the very same release",
-            library_version()
-        )),
     }
 }
 
@@ -216,9 +244,9 @@ mod tests {
     #[test]
     fn the_verdict_on_a_plugin() {
         let config = Config { plugins: vec!["wasi_nn".to_owned()], ..Config::default() };
-        assert_eq!(refusal("wasi_nn", api(), &config, &[]), Verdict::Load);
-        assert_eq!(refusal("wasi_crypto", api(), &config, &[]), Verdict::LeaveOut);
-        let Verdict::Refuse(cause) = refusal("wasi_nn", api() - 1, &config, &[]) else { panic!() };
+        assert_eq!(verdict("wasi_nn", api(), &config, &[]), Verdict::Load);
+        assert_eq!(verdict("wasi_crypto", api(), &config, &[]), Verdict::LeaveOut);
+        let Verdict::Refuse(cause) = verdict("wasi_nn", api() - 1, &config, &[]) else { panic!() };
         assert!(cause.contains(&format!("API version {}", api() - 1)) && cause.contains("install"), "{cause}");
     }
 
@@ -231,7 +259,7 @@ mod tests {
             loaded: true,
             error: None,
         };
-        let Verdict::Refuse(cause) = refusal("wasi_nn", api(), &Config::default(), &[first]) else { panic!() };
+        let Verdict::Refuse(cause) = verdict("wasi_nn", api(), &Config::default(), &[first]) else { panic!() };
         assert!(cause.contains("/p/a.so"), "{cause}");
     }
 
