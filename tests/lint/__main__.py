@@ -26,8 +26,6 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no step {', '.join(unknown)}; steps are: {', '.join(names)}")
 
-    if options.fix:
-        fix()
     steps = [step for step in STEPS if not options.steps or step.name in options.steps]
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:  # two runs would pull the copy from under each other
@@ -36,13 +34,16 @@ def main() -> int:
         except BlockingIOError:
             print("lint: another run is on; waiting for its end", flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        return _lint(steps, options.fresh)
+        tree = Tree()
+        tree.refresh()
+        if options.fix:
+            fix(tree)
+            tree.refresh()
+        return _lint(steps, tree, options.fresh)
 
 
-def _lint(steps: list[Step], fresh: bool) -> int:
+def _lint(steps: list[Step], tree: Tree, fresh: bool) -> int:
     started = time.monotonic()
-    tree = Tree()
-    tree.refresh()
     print(f"lint: {len(steps)} steps over {len(tree.files)} files", flush=True)
     results = run_all(steps, tree, fresh=fresh)
     failed = sorted(r.name for r in results if r.state == "FAIL")

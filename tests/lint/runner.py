@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lint.steps import FIXES, Step, find
+from tests.lint.steps import Step, find, fixes
 from tests.lint.tree import CACHE, REPO, Tree
 
 # The copy is the collection; caches lie outside it; no colours in the report.
@@ -73,9 +73,9 @@ def _run(step: Step, tree: Tree, fresh: bool) -> Result:
     return Result(step.name, "ok", seconds)
 
 
-def fix() -> None:
+def fix(tree: Tree) -> None:
     """Mends the repository's own files; what cannot be mended stays for the checks to tell."""
-    for argv in FIXES:
+    for argv in fixes(tree):
         _code, output = _call(argv, {}, REPO)
         print(output, end="")
 

@@ -97,12 +97,20 @@ def _cargo(tree: Tree, *words: str) -> Iterable[Command]:
 
 
 def _rustfmt(tree: Tree) -> Iterable[Command]:
-    yield from _cargo(tree, "fmt", "--check")
+    for command in _cargo(tree, "fmt"):
+        yield [*command, "--", "--check", "-l"]
+
+
+def _clippy(tree: Tree) -> Iterable[Command]:
+    """All crates, but the shim only where WasmEdge's headers are, without which it does not compile."""
+    for command in _cargo(tree, "clippy", "--quiet", "--locked", "--all-targets"):
+        if command[-1] != "rust/shim/Cargo.toml" or Path("/usr/include/wasmedge/wasmedge.h").exists():
+            yield [*command, "--", "--deny", "warnings"]
 
 
 STEPS = (
     Step("ruff", ("*.py",), _fixed(["ruff", "check", "--quiet", "--output-format=concise", "."])),
-    Step("ruff-format", ("*.py",), _fixed(["ruff", "format", "--check", "--quiet", "."])),
+    Step("ruff-format", ("*.py",), _fixed(["ruff", "format", "--check", "--output-format=concise", "."])),
     Step(
         "mypy",
         ("plugins/*.py", "tests/*.py"),
@@ -124,16 +132,27 @@ STEPS = (
     Step("shellcheck", ("*",), _shellcheck),
     Step("codespell", ("*",), _fixed(["codespell", "--toml", "pyproject.toml"])),
     Step("gofmt", ("*.go",), _gofmt, needs="gofmt"),
-    Step("rustfmt", ("*.rs", "*/Cargo.toml"), _rustfmt, needs="cargo"),
+    Step("rustfmt", ("*.rs", "*/Cargo.toml"), _rustfmt, needs="cargo-fmt"),
+    Step(
+        "clippy",
+        ("*.rs", "*/Cargo.toml", "*/Cargo.lock"),
+        _clippy,
+        needs="cargo-clippy",
+        env={"CARGO_TARGET_DIR": str(CACHE / "cargo")},
+    ),
 )
 
-# `--fix` runs these in the repository itself.
-FIXES: tuple[Command, ...] = (
-    ["ruff", "check", "--quiet", "--fix-only", "."],
-    ["ruff", "format", "--quiet", "."],
-    _module("variables"),
-    _module("troubleshooting"),
-)
+
+def fixes(tree: Tree) -> Iterable[Command]:
+    """What `--fix` runs in the repository itself."""
+    yield ["ruff", "check", "--quiet", "--fix-only", "."]
+    yield ["ruff", "format", "--quiet", "."]
+    yield _module("variables")
+    yield _module("troubleshooting")
+    if find("cargo-fmt"):
+        yield from _cargo(tree, "fmt")
+    if find("gofmt") and tree.matching("*.go"):
+        yield ["gofmt", "-w", *tree.matching("*.go")]
 
 
 def find(program: str) -> str | None:
