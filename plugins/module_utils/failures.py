@@ -172,7 +172,8 @@ SIGNATURES = (
     ),
     Signature(
         "model_missing",
-        r"(?:unable to init model|failed to open|error loading model).{0,200}No such file or directory",
+        r"(?:unable to init model|failed to open|error loading model).{0,200}No such file or directory"
+        r"|the model \"[^\"]*\" cannot be read at",
         "There is no model file at the path the preload names.",
         "Check the path after the third colon of the preload, and the volume that should hold it.",
         "[error] [WASI-NN] GGML backend: Error: unable to init model. /models/m.gguf: No such file or directory.",
@@ -187,12 +188,20 @@ SIGNATURES = (
     ),
     Signature(
         "shim_not_found",
-        r"binary not installed \"?containerd-shim-wasmedge|containerd-shim-wasmedge-v1[\"\\]*:? "
-        r".{0,60}executable file not found",
+        r"binary not installed \"?containerd-shim-wasmedge|fork/exec \S*containerd-shim-wasmedge\S*: no such file"
+        r"|containerd-shim-wasmedge-v1[\"\\]*:? .{0,60}executable file not found",
         "containerd finds no containerd-shim-wasmedge-v1 on its PATH.",
         "Install the shim to /usr/local/bin (role shim), then restart the unit that runs containerd.",
         'ctr: failed to start shim: failed to resolve runtime path: runtime "io.containerd.wasmedge.v1" binary not '
         'installed "containerd-shim-wasmedge-v1": file does not exist: unknown',
+    ),
+    Signature(
+        "shim_architecture",
+        r"containerd-shim-wasmedge\S*: exec format error",
+        "The shim is for another architecture than this machine's, or damaged.",
+        "Install the shim for this architecture with the role wasinn.cluster.shim.",
+        "ctr: failed to start shim: start failed: : fork/exec /usr/local/bin/containerd-shim-wasmedge-v1: exec format "
+        "error",
     ),
     Signature(
         "runtime_not_configured",

@@ -27,6 +27,8 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Fin
 
 RUNTIME = "io.containerd.wasmedge.v1"
 MODELS = "/models"
+#: How our shim says why it did not start a guest: one line, cause and remedy parted by the last semicolon.
+SHIM_SAYS = re.compile(r"^containerd-shim-wasmedge: (?P<cause>.+?)(?:; (?P<remedy>[^;\n]+))?$", re.MULTILINE)
 #: Ends of long outputs that are kept, in characters: the cause stands near the end.
 TAIL = 4000
 #: Seconds that clearing up may take after the probe's own time is over.
@@ -127,7 +129,8 @@ class Container:
         try:
             entrypoint = self.entrypoint()
         except ContainerdError as error:
-            known = classify(str(error)) or [finding("containerd", f"{error}.", "Correct this, then run again.")]
+            remedy = "Let containerd run, and name its socket, namespace and ctr in the task."
+            known = classify(str(error)) or [finding("containerd", capital(f"{error}."), remedy)]
             return Outcome(list(self.ctr.command), findings=known)
         name = f"wasinn-probe-{secrets.token_hex(6)}"
         command = self.command(question, name, entrypoint)
@@ -203,7 +206,7 @@ def report(outcome: Outcome, question: Question, expect: str = "") -> dict[str, 
             )
         ]
     elif not findings and (outcome.code or not answer):
-        findings = classify(output) or [unknown(outcome, question)]
+        findings = from_shim(output) or classify(output) or [unknown(outcome, question)]
     elif not findings and expect and not re.search(expect, str(answer.get("text", ""))):
         cause = f"The model {question.model} answered {answer.get('text', '')!r}, which does not match {expect!r}."
         remedy = "Compare the model's checksum with the published one; a damaged or very small model talks nonsense."
@@ -216,6 +219,22 @@ def report(outcome: Outcome, question: Question, expect: str = "") -> dict[str, 
         "stderr_tail": outcome.stderr[-TAIL:],
         "findings": findings,
     }
+
+
+def from_shim(output: str) -> list[Finding]:
+    """What our own shim said; it knows the container's inside better than any signature."""
+    said = SHIM_SAYS.search(output)
+    if said is None:
+        return []
+    known = classify(said.group(0))
+    remedy = said.group("remedy") or (known[0]["remedy"] if known else "See the journal of containerd or k3s.")
+    check = known[0]["check"] if known else "shim_refused"
+    return [finding(check, capital(said.group("cause").rstrip(".") + "."), capital(remedy.rstrip(".") + "."))]
+
+
+def capital(text: str) -> str:
+    """*text* with a capital first letter; unlike ``str.capitalize`` it leaves the rest alone."""
+    return text[:1].upper() + text[1:]
 
 
 def parse_answer(stdout: str) -> dict[str, Any]:
@@ -234,7 +253,7 @@ def parse_answer(stdout: str) -> dict[str, Any]:
 def unknown(outcome: Outcome, question: Question) -> Finding:
     """A failure no signature knows: the last line that was said is the best there is."""
     lines = [line.strip() for line in f"{outcome.stdout}\n{outcome.stderr}".splitlines() if line.strip()]
-    last = lines[-1][-500:] if lines else "nothing was said"
+    last = " ".join(lines[-2:])[-500:] if lines else "nothing was said"
     if outcome.code in (137, -9):
         remedy = "The kernel probably ended it for lack of memory (see dmesg); take a smaller model or context."
     else:

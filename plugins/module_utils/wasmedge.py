@@ -219,7 +219,7 @@ class Inspector:
                 self._say(
                     "plugin_duplicate",
                     f"The plugin {name} is there {len(paths)} times: {', '.join(paths)}; "
-                    "a second copy ends as 'module name conflict'.",
+                    "which one is loaded is left to chance, and upstream's shim ends as 'module name conflict'.",
                     f"Keep one and move the others out of {folder}.",
                 )
         for name in allowed:

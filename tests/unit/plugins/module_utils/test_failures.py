@@ -43,6 +43,14 @@ def test_cause_and_consequence() -> None:
     assert [item["check"] for item in classify(text)] == ["missing_library", "plugin_not_loaded"]
 
 
+def test_start_of_the_shim() -> None:
+    """As containerd 1.7 says it once it has seen the shim, which is gone since."""
+    text = (
+        "ctr: failed to start shim: start failed: : fork/exec /usr/local/bin/containerd-shim-wasmedge-v1: no such file"
+    )
+    assert [item["check"] for item in classify(text + " or directory")] == ["shim_not_found"]
+
+
 def test_two_copies() -> None:
     text = 'module name conflict, Code: 0x60 ... unknown import, Code: 0x62 When linking module: "wasi_ephemeral_nn"'
     assert classify(text)[0]["check"] == "plugin_duplicate"

@@ -112,7 +112,27 @@ def test_known_failure(program: Program, question: Question) -> None:
     assert only(report(program.ask(question), question))["check"] == "plugin_not_loaded"
 
 
-@pytest.mark.parametrize(("end", "words"), [("exit 3", "status 3: what now"), ("kill -9 $$", "status -9: what now")])
+def test_what_the_shim_said_comes_first(container: Container, tmp_path: Path, question: Question) -> None:
+    """As seen on a node with a plugin of another API version."""
+    said = (
+        "containerd-shim-wasmedge: unknown import: /wasinn-probe.wasm imports wasi_ephemeral_nn, which nothing on this "
+        "node provides: plugin p.so: it has plugin API version 3, but WasmEdge 0.14.1 takes 4 only; install the plugin "
+        "of WasmEdge 0.14.1"
+    )
+    (tmp_path / "run").write_text(f"echo '{said}' >&2; exit 125")
+    item = only(report(container.ask(question), question))
+    assert item["check"] == "plugin_not_loaded"
+    assert item["cause"].startswith("Unknown import: /wasinn-probe.wasm imports wasi_ephemeral_nn")
+    assert item["cause"].endswith("takes 4 only.")
+    assert item["remedy"] == "Install the plugin of WasmEdge 0.14.1."
+    (tmp_path / "run").write_text("echo 'containerd-shim-wasmedge: no good' >&2; exit 125")
+    item = only(report(container.ask(question), question))
+    assert (item["check"], item["cause"]) == ("shim_refused", "No good.")
+
+
+@pytest.mark.parametrize(
+    ("end", "words"), [("exit 3", "status 3: first what now"), ("kill -9 $$", "status -9: first what now")]
+)
 def test_unknown_failure_tells_the_last_line(program: Program, question: Question, end: str, words: str) -> None:
     script(Path(program.wasmedge), f"#!/bin/sh\necho first >&2\necho what now. >&2\n{end}\n")
     item = only(report(program.ask(question), question))
