@@ -63,6 +63,7 @@ class Context:
                     stdin=subprocess.DEVNULL,
                     stdout=sink,
                     stderr=subprocess.STDOUT,
+                    check=False,
                 )
             except FileNotFoundError:
                 raise Failure(

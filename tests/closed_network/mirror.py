@@ -62,7 +62,7 @@ def _build_all(chosen: dict[str, Build], say: Callable[[str], None]) -> None:
         while order.is_active() and (running or not failures):
             for name in order.get_ready() if not failures else ():
                 running[pool.submit(_build, chosen[name], states[name], say)] = name
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            done, _pending = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 name = running.pop(future)
                 error = future.exception()

@@ -30,8 +30,8 @@ def download(requirement: str, folder: Path, *, sdist: bool = False, checksum: s
     :param checksum: expected sha256; always checked besides: the sha256 that the index gives.
     :raises Failure: where the index has no such file, cannot be reached, or sends other bytes.
     """
-    requirement, _, pinned = requirement.partition("--hash=sha256:")
-    name, _, version = (part.strip() for part in requirement.partition("=="))
+    requirement, _sep, pinned = requirement.partition("--hash=sha256:")
+    name, _sep, version = (part.strip() for part in requirement.partition("=="))
     project = re.sub(r"[-_.]+", "-", name).lower()
     wanted = [item for item in _files(project) if _is(item[0], project, version, sdist)]
     expected = checksum or pinned.strip()
@@ -81,7 +81,7 @@ def _files(project: str) -> list[tuple[str, str, str]]:
 def _index() -> str:
     """The index that pip is configured to use here."""
     asked = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True
+        [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False
     )
     configured = os.environ.get("PIP_INDEX_URL") or asked.stdout.strip()
     if not configured:

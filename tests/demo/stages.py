@@ -33,9 +33,9 @@ class Stages:
             self.times.append((name, time.monotonic() - began))
 
     def table(self) -> str:
-        width = max(len(name) for name, _ in self.times)
-        rows = [(name, seconds) for name, seconds in self.times]
-        rows.append(("together", sum(seconds for _, seconds in rows)))
+        width = max(len(name) for name, _seconds in self.times)
+        rows = list(self.times)
+        rows.append(("together", sum(seconds for _name, seconds in rows)))
         return "\n".join(
             f"  {name:<{width}}  {int(seconds // 60):>3} min {seconds % 60:>4.1f} s" for name, seconds in rows
         )

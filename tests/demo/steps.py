@@ -58,7 +58,7 @@ def demo(args: list[str]) -> int:
     return 0
 
 
-def up(_: list[str]) -> int:
+def up(_args: list[str]) -> int:
     """The demo machines alone, bare."""
     machines.up(Scenario.named("demo"), say)
     return 0
@@ -80,10 +80,10 @@ def kubectl(args: list[str]) -> int:
     """kubectl on the demo cluster's server."""
     scenario = Scenario.named("demo")
     container = scenario.container("node1")
-    return subprocess.run(["docker", "exec", "-i", container, "k3s", "kubectl", *args]).returncode
+    return subprocess.run(["docker", "exec", "-i", container, "k3s", "kubectl", *args], check=False).returncode
 
 
-def clean(_: list[str]) -> int:
+def clean(_args: list[str]) -> int:
     """Machines, networks and volumes of all scenarios, their keys; the engine where we started it."""
     if engine.answers():
         for name in machines.all_scenarios():

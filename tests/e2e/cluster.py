@@ -12,7 +12,6 @@ import signal
 import subprocess
 import tarfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from tests.closed_network.context import MIRROR
@@ -28,7 +27,9 @@ _TASK = re.compile(r"^TASK \[(.*?)\]")
 class Cluster:
     """Playbooks, shell lines, kubectl and files on a scenario's machines."""
 
-    def __init__(self, scenario: Scenario, run_playbook: Callable[..., playbook.Result], on: Callable[..., Any]) -> None:
+    def __init__(
+        self, scenario: Scenario, run_playbook: Callable[..., playbook.Result], on: Callable[..., Any]
+    ) -> None:
         self.nodes = scenario.nodes
         self.kubeconfig = scenario.state / "kubeconfig"
         self.report = scenario.state / "report.md"
@@ -67,7 +68,11 @@ class Cluster:
             stream = archive.extractfile(next(name for name in archive.getnames() if name.endswith(member)))
             assert stream is not None
             content = base64.b64encode(stream.read()).decode()
-        self._on(node, f"base64 -d >{target}.new && chmod 755 {target}.new && mv {target}.new $(readlink -f {target})", stdin=content)
+        self._on(
+            node,
+            f"base64 -d >{target}.new && chmod 755 {target}.new && mv {target}.new $(readlink -f {target})",
+            stdin=content,
+        )
 
 
 def changes(result: playbook.Result) -> list[str]:

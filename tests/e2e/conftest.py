@@ -105,7 +105,7 @@ def run_playbook(mirror_url: str, installed_collection: Path, inventory: Path, s
     def run_it(name: str, *args: str, **options: object) -> playbook.Result:
         say(f"$ ansible-playbook wasinn.cluster.{name} {' '.join(args)}")
         merged = {"inventory": inventory, "artifacts_mirror": mirror_url, "say": say, **options}
-        return playbook.run_playbook(name, *args, **merged)  # type: ignore[arg-type]
+        return playbook.run_playbook(name, *args, **merged)
 
     return run_it
 

@@ -8,7 +8,17 @@ from collections.abc import Callable
 
 # What any login, boot or clock changes by itself.
 VOLATILE = (
-    *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log/journal", "/root/.ansible", "/var/lib/systemd/timers"),
+    *(
+        "/proc",
+        "/sys",
+        "/dev",
+        "/run",
+        "/tmp",
+        "/var/tmp",
+        "/var/log/journal",
+        "/root/.ansible",
+        "/var/lib/systemd/timers",
+    ),
     *("/var/lib/systemd/random-seed", "/var/log/wtmp", "/var/log/lastlog", "/var/log/wtmp.db", "/var/lib/wtmpdb"),
     *("/root/.ssh", "/var/lib/systemd/linger", "/var/lib/private", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname"),
 )

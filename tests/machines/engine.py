@@ -102,11 +102,11 @@ def stop(say: Callable[[str], None] = print) -> None:
     pidfile = STATE / "pid"
     if not pidfile.exists():
         return
-    pid, _, born = pidfile.read_text().strip().partition(" ")
+    pid, _sep, born = pidfile.read_text().strip().partition(" ")
     # The start time guards against a process id that went to somebody else, after a reboot for example.
     if born and _born(int(pid)) == born:
         os.kill(int(pid), signal.SIGTERM)
-        for _ in range(100):
+        for _attempt in range(100):
             if _born(int(pid)) != born:
                 break
             time.sleep(0.2)

@@ -34,6 +34,7 @@ def run(
     try:
         done = subprocess.run(
             list(argv),
+            check=False,
             capture_output=True,
             text=True,
             errors="replace",

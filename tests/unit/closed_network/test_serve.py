@@ -46,7 +46,7 @@ def test_range_of_the_same_file(get):
 
 
 def test_range_beyond_the_end(get):
-    answer, _ = get(Range="bytes=100-")
+    answer, _headers = get(Range="bytes=100-")
     assert (answer.status, answer.headers["Content-Range"]) == (416, "bytes */100")
 
 
