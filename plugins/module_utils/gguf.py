@@ -192,7 +192,7 @@ def kv_cache_bytes(metadata: dict[str, Any], context: int) -> int:
 
 
 def describe(path: str, context: int | None = None, wasmedge_version: str = "") -> dict[str, Any]:
-    """Everything the module returns: the model's description and findings. Raises ``OSError`` only.
+    """Everything the module returns: the model's description and findings. Raises nothing.
 
     *context*: tokens to size the KV cache for; without it 4096, or the model's own context where that is smaller.
     """
@@ -201,6 +201,10 @@ def describe(path: str, context: int | None = None, wasmedge_version: str = "") 
     except GgufError as error:
         model = {"path": path, "file_size": os.path.getsize(path)}
         return {"model": model, "findings": [finding(error.check, f"{error}.", FETCH_AGAIN)]}
+    except OSError as error:
+        cause = f"The model {path} cannot be read: {error.strerror}."
+        remedy = "Bring it there (role wasinn.cluster.models), or correct its path or permissions."
+        return {"model": {"path": path}, "findings": [finding("gguf_missing", cause, remedy)]}
     metadata, tensors = header["metadata"], header["tensors"]
     architecture = str(metadata.get("general.architecture", ""))
     trained = number(metadata, f"{architecture}.context_length")

@@ -59,7 +59,7 @@ RETURN = r"""
 model:
   description:
     - What the header says. Sizes are in bytes.
-    - Of a file that is no readable GGUF, only RV(model.path) and RV(model.file_size) are returned.
+    - Of a file that is no readable GGUF, only RV(model.path) and (if there is one) RV(model.file_size) are returned.
   returned: success
   type: dict
   contains:
@@ -168,13 +168,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    try:
-        answer = describe(params["path"], params["context"], params["wasmedge_version"])
-    except OSError as error:
-        module.fail_json(
-            msg="{} cannot be read: {}. Check the path and its permissions.".format(params["path"], error.strerror),
-            findings=[],
-        )
+    answer = describe(params["path"], params["context"], params["wasmedge_version"])
     if params["fail_on_findings"] and answer["findings"]:
         module.fail_json(msg=sentence(answer["findings"]), **answer)
     module.exit_json(changed=False, **answer)

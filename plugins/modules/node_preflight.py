@@ -105,7 +105,7 @@ EXAMPLES = r"""
       - port: 6443
       - port: 8472
         protocol: udp
-    epoch: "{{ now(utc=true).timestamp() }}"
+    epoch: "{{ now().timestamp() }}"
   register: preflight
 """
 

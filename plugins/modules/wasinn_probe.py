@@ -196,7 +196,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wasinn.cluster.plugins.module_utils.containerd import Ctr
-from ansible_collections.wasinn.cluster.plugins.module_utils.findings import finding, sentence
+from ansible_collections.wasinn.cluster.plugins.module_utils.findings import sentence
 from ansible_collections.wasinn.cluster.plugins.module_utils.gguf import describe
 from ansible_collections.wasinn.cluster.plugins.module_utils.probe import (
     Container,
@@ -235,11 +235,8 @@ def probe(params: dict[str, Any]) -> dict[str, Any]:
     shim = params["shim"] if params["mode"] == "ctr" else ""
     runtime = inspect(wasmedge_dir=params["wasmedge_dir"], shim=shim, config=params["config"])
     findings = runtime["findings"] + check_names(question)
-    try:
-        findings += describe(question.model, wasmedge_version=runtime["libwasmedge"].get("version", ""))["findings"]
-    except OSError as error:
-        cause = f"The model {question.model} cannot be read: {error.strerror}."
-        findings.append(finding("model_missing", cause, "Bring it to the node with the role wasinn.cluster.models."))
+    version = runtime["libwasmedge"].get("version", "")
+    findings += describe(question.model, wasmedge_version=version)["findings"]
     if findings:
         return {"findings": findings}
     way: Container | Program

@@ -44,9 +44,9 @@ def test_gguf_info(gguf, tmp_path: Path) -> None:
     answer = run("gguf_info", path=str(path), fail_on_findings=True)
     assert answer["failed"]
     assert "fetch it again" in answer["msg"]
-    answer = run("gguf_info", path=str(tmp_path / "none"))
-    assert answer["failed"]
-    assert "No such file" in answer["msg"]
+    (item,) = run("gguf_info", path=str(tmp_path / "none"))["findings"]
+    assert item["check"] == "gguf_missing"
+    assert "No such file" in item["cause"]
 
 
 def test_wasmedge_plugin_info(make_plugin, make_library, tmp_path: Path) -> None:
