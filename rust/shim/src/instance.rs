@@ -23,14 +23,16 @@ use crate::{imports, plugins::Plugins, preload};
 /// The exit code when the shim could not run the module; 137, which runwasi gives, reads as "out of memory".
 const CANNOT_RUN: i32 = 125;
 
+/// The exit code of a module that trapped: what a native program's abort() gives.
+const TRAPPED: i32 = 134;
+
 const WASI: &str = "wasi_snapshot_preview1";
 
 #[derive(Default)]
 pub struct WasmEdgeSandbox;
 
 impl Sandbox for WasmEdgeSandbox {
-    /// Runs in the container's own process, behind the sandbox. Everything that fails is said twice: to the people
-    /// who read the pod's log, and to those who read containerd's.
+    /// Runs in the container's own process, behind the sandbox.
     async fn run_wasi(&self, ctx: &impl RuntimeContext) -> Result<i32> {
         let plugins = Plugins::of_this_node();
         for problem in &plugins.problems {
@@ -38,12 +40,16 @@ impl Sandbox for WasmEdgeSandbox {
         }
         stop_on_signals();
         run(ctx, plugins).or_else(|error| {
-            let sentence = format!("{error:#}");
-            log::error!("{sentence}");
-            eprintln!("containerd-shim-wasmedge: {sentence}");
+            report(&format!("{error:#}"));
             Ok(CANNOT_RUN)
         })
     }
+}
+
+/// Says it to the people who read the pod's log and to those who read containerd's.
+fn report(sentence: &str) {
+    log::error!("{sentence}");
+    eprintln!("containerd-shim-wasmedge: {sentence}");
 }
 
 fn run(ctx: &impl RuntimeContext, plugins: &Plugins) -> Result<i32> {
@@ -93,7 +99,10 @@ fn run(ctx: &impl RuntimeContext, plugins: &Plugins) -> Result<i32> {
         Err(error) if matches!(*error, WasmEdgeError::Core(CoreError::Common(CoreCommonError::Terminated))) => {
             Ok(wasi.exit_code() as i32)
         }
-        Err(error) => Err(anyhow!("{name} stopped in {}: {error}", entrypoint.func)),
+        Err(error) => {
+            report(&format!("{name} stopped in {}: {error}", entrypoint.func));
+            Ok(TRAPPED)
+        }
     }
 }
 

@@ -113,12 +113,12 @@ fn load_folder(config: &Config) -> Plugins {
 /// plugin folder. That may load files that were refused or left out, so a container gets what is in `names` alone.
 fn load_with_wasmedge(plugins: &mut Plugins) {
     std::env::remove_var("WASMEDGE_PLUGIN_PATH"); // containerd's environment does not decide
-    let mut result = PluginManager::load(None);
+    let mut result = quietly(|| PluginManager::load(None));
     for file in plugins.files.iter_mut().filter(|file| file.loaded) {
         let name = file.name.clone().unwrap_or_default();
         let known = || PluginManager::names().contains(&name);
         if !known() {
-            result = result.and_then(|()| PluginManager::load(Some(&file.path)));
+            result = result.and_then(|()| quietly(|| PluginManager::load(Some(&file.path))));
         }
         if known() {
             plugins.names.push(name);
@@ -195,6 +195,19 @@ fn verdict(name: &str, api_version: u32, config: &Config, before: &[PluginFile])
     }
 }
 
+/// WasmEdge logs to standard output, which here belongs to whoever asked; its lines go to standard error meanwhile.
+fn quietly<T>(action: impl FnOnce() -> T) -> T {
+    // SAFETY: plain descriptor calls; a failed dup is -1, which the others then refuse.
+    unsafe {
+        let stdout = libc::dup(1);
+        libc::dup2(2, 1);
+        let result = action();
+        libc::dup2(stdout, 1);
+        libc::close(stdout);
+        result
+    }
+}
+
 /// What both of WasmEdge's plugin descriptors, of the C and of the C++ interface, begin with.
 #[repr(C)]
 struct Descriptor {
@@ -210,7 +223,9 @@ fn read_descriptor(path: &Path) -> Result<(String, u32), String> {
     unsafe {
         let handle = libc::dlopen(c_path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
         if handle.is_null() {
-            return Err(format!("{}; install what it needs on the node (ldd names it)", loader_error()));
+            let cause = loader_error();
+            let cause = cause.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&cause);
+            return Err(format!("{cause}; install the plugin again, and what ldd says it misses"));
         }
         let get = [c"WasmEdge_Plugin_GetDescriptor", c"GetDescriptor"]
             .iter()
@@ -267,7 +282,7 @@ mod tests {
     fn files_that_are_no_plugins_say_so() {
         let dir = tempfile::tempdir().unwrap();
         let text = dir.path().join("b.so");
-        fs::write(&text, "not a library").unwrap();
+        fs::write(&text, "not a library ".repeat(99)).unwrap();
         assert!(read_descriptor(&text).unwrap_err().contains("invalid ELF header"));
         fs::write(dir.path().join("a.txt"), "").unwrap();
         assert_eq!(shared_objects(dir.path()).unwrap(), [text]);

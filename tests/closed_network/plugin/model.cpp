@@ -36,7 +36,8 @@ std::shared_ptr<Model> Model::load(const std::string &Path, const Options &Opts)
 
   static std::map<std::string, std::weak_ptr<Model>> Loaded;
   const auto Key = Path + '\n' + std::to_string(Opts.NGpuLayers) + (Opts.UseMmap ? "m" : "");
-  if (auto Known = Loaded[Key].lock()) {
+  const bool Shared = Path.rfind(MemoryFile::Folder, 0) != 0; // a descriptor's number is used again
+  if (auto Known = Shared ? Loaded[Key].lock() : nullptr) {
     return Known;
   }
   if (::access(Path.c_str(), R_OK) != 0) {
@@ -54,7 +55,9 @@ std::shared_ptr<Model> Model::load(const std::string &Path, const Options &Opts)
     return nullptr;
   }
   auto Result = std::make_shared<Model>(Raw);
-  Loaded[Key] = Result;
+  if (Shared) {
+    Loaded[Key] = Result;
+  }
   return Result;
 }
 

@@ -37,12 +37,13 @@ private:
 // Bytes kept as an anonymous file, since llama.cpp loads from paths alone.
 class MemoryFile {
 public:
+  static constexpr const char *Folder = "/proc/self/fd/";
   MemoryFile(const void *Data, std::size_t Size);
   ~MemoryFile();
   MemoryFile(const MemoryFile &) = delete;
   MemoryFile &operator=(const MemoryFile &) = delete;
   bool valid() const { return Fd >= 0; }
-  std::string path() const { return "/proc/self/fd/" + std::to_string(Fd); }
+  std::string path() const { return Folder + std::to_string(Fd); }
 
 private:
   int Fd;
