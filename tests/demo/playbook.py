@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,16 +89,19 @@ def run_playbook(
         say = _print
     began = time.monotonic()
     lines: list[str] = []
-    with subprocess.Popen(
-        argv,
-        cwd=REPO,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as child:
+    with (
+        _alone(inventory, say),
+        subprocess.Popen(
+            argv,
+            cwd=REPO,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as child,
+    ):
         if started:
             started(child)
         for line in child.stdout or ():
@@ -113,6 +118,20 @@ def recap(output: str) -> dict[str, dict[str, int]]:
         if match := _RECAP.match(line):
             counts[match[1]] = {key: int(value) for key, value in (pair.split("=") for pair in match[2].split())}
     return counts
+
+
+@contextmanager
+def _alone(inventory: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """One run at a time against the same machines: two would install over each other."""
+    folder = CACHE / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / inventory.stem).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another playbook runs against {inventory.stem}; waiting for its end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _print(line: str) -> None:
