@@ -15,8 +15,12 @@ fn main() {
 
     let include = env::var("WASMEDGE_INCLUDE_DIR").unwrap_or_else(|_| "/usr/include".to_owned());
     let header = Path::new(&include).join("wasmedge/version.h");
-    let text = fs::read_to_string(&header)
-        .unwrap_or_else(|error| panic!("{}: {error}; set WASMEDGE_INCLUDE_DIR to WasmEdge's headers", header.display()));
+    let text = fs::read_to_string(&header).unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}; set WASMEDGE_INCLUDE_DIR to WasmEdge's headers",
+            header.display()
+        )
+    });
     for (macro_name, variable) in [
         ("WASMEDGE_VERSION", "SHIM_WASMEDGE_VERSION"),
         ("WasmEdge_Plugin_CurrentAPIVersion", "SHIM_PLUGIN_API"),
@@ -25,6 +29,9 @@ fn main() {
             .lines()
             .find_map(|line| line.strip_prefix(&format!("#define {macro_name} ")))
             .unwrap_or_else(|| panic!("{} does not define {macro_name}", header.display()));
-        println!("cargo:rustc-env={variable}={}", value.trim().trim_matches('"'));
+        println!(
+            "cargo:rustc-env={variable}={}",
+            value.trim().trim_matches('"')
+        );
     }
 }

@@ -3,7 +3,10 @@
 
 //! What the node's owner decides, read from a file: containerd's environment belongs to containerd.
 
-use std::{fs, io, path::{Path, PathBuf}};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,20 +42,32 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, String> {
         match fs::read_to_string(path) {
             Ok(text) => Self::parse(&text).map_err(|cause| {
-                format!("{}: {cause}; mend the file or remove it to get the defaults", path.display())
+                format!(
+                    "{}: {cause}; mend the file or remove it to get the defaults",
+                    path.display()
+                )
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(format!("{}: {error}; the shim must be able to read it", path.display())),
+            Err(error) => Err(format!(
+                "{}: {error}; the shim must be able to read it",
+                path.display()
+            )),
         }
     }
 
     fn parse(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|error| one_line(&error.to_string()))?;
         if config.log_level.parse::<log::LevelFilter>().is_err() {
-            return Err(format!("log_level \"{}\" is none of error, warn, info, debug, trace, off", config.log_level));
+            return Err(format!(
+                "log_level \"{}\" is none of error, warn, info, debug, trace, off",
+                config.log_level
+            ));
         }
         if !config.plugin_dir.is_absolute() {
-            return Err(format!("plugin_dir \"{}\" is not an absolute path", config.plugin_dir.display()));
+            return Err(format!(
+                "plugin_dir \"{}\" is not an absolute path",
+                config.plugin_dir.display()
+            ));
         }
         Ok(config)
     }
@@ -63,7 +78,11 @@ impl Config {
 }
 
 fn one_line(text: &str) -> String {
-    text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    text.split('\n')
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]
@@ -90,13 +109,20 @@ mod tests {
         let path = dir.path().join("shim.toml");
         fs::write(&path, "plugin_dri = \"/x\"").unwrap();
         let error = Config::load(&path).unwrap_err();
-        assert!(error.contains("plugin_dri") && !error.contains('\n'), "{error}");
+        assert!(
+            error.contains("plugin_dri") && !error.contains('\n'),
+            "{error}"
+        );
     }
 
     #[test]
     fn values_are_checked() {
-        assert!(Config::parse("log_level = \"loud\"").unwrap_err().contains("loud"));
-        assert!(Config::parse("plugin_dir = \"plugin\"").unwrap_err().contains("absolute"));
+        assert!(Config::parse("log_level = \"loud\"")
+            .unwrap_err()
+            .contains("loud"));
+        assert!(Config::parse("plugin_dir = \"plugin\"")
+            .unwrap_err()
+            .contains("absolute"));
         assert!(Config::parse("plugins = 1").is_err());
     }
 }

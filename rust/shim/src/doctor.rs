@@ -26,5 +26,9 @@ pub fn run(config: &Result<Config, String>) -> ExitCode {
         "problems": plugins.problems,
     });
     println!("{report:#}");
-    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

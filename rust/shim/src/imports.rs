@@ -12,7 +12,11 @@ pub fn modules(bytes: &[u8]) -> BTreeSet<String> {
     for payload in Parser::new(0).parse_all(bytes) {
         match payload {
             Ok(Payload::ImportSection(reader)) => {
-                return reader.into_iter().flatten().map(|import| import.module.to_owned()).collect();
+                return reader
+                    .into_iter()
+                    .flatten()
+                    .map(|import| import.module.to_owned())
+                    .collect();
             }
             // Imports come before all code, so there is nothing further to read.
             Err(_) | Ok(Payload::FunctionSection(_) | Payload::CodeSectionStart { .. }) => break,
@@ -32,7 +36,10 @@ mod tests {
 
     #[test]
     fn imports_are_read() {
-        assert_eq!(modules(MODULE), BTreeSet::from(["wasi_ephemeral_nn".to_owned()]));
+        assert_eq!(
+            modules(MODULE),
+            BTreeSet::from(["wasi_ephemeral_nn".to_owned()])
+        );
     }
 
     #[test]

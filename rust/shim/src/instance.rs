@@ -54,9 +54,14 @@ fn report(sentence: &str) {
 
 fn run(ctx: &impl RuntimeContext, plugins: &Plugins) -> Result<i32> {
     let entrypoint = ctx.entrypoint();
-    let name = entrypoint.arg0.map(|path| path.display().to_string()).unwrap_or_default();
+    let name = entrypoint
+        .arg0
+        .map(|path| path.display().to_string())
+        .unwrap_or_default();
     let bytes = match &entrypoint.source {
-        Source::File(path) => std::fs::read(path).with_context(|| format!("cannot read the module {name}"))?,
+        Source::File(path) => {
+            std::fs::read(path).with_context(|| format!("cannot read the module {name}"))?
+        }
         source => source.as_bytes()?.into_owned(),
     };
 
@@ -69,10 +74,19 @@ fn run(ctx: &impl RuntimeContext, plugins: &Plugins) -> Result<i32> {
     }
 
     let mut modules = plugin_modules(plugins)?;
-    let provided = modules.iter().filter_map(AsInstance::name).chain([WASI.to_owned()]).collect();
-    require(&name, &imports::modules(&bytes), &provided, plugins).map_err(|error| anyhow!(error))?;
+    let provided = modules
+        .iter()
+        .filter_map(AsInstance::name)
+        .chain([WASI.to_owned()])
+        .collect();
+    require(&name, &imports::modules(&bytes), &provided, plugins)
+        .map_err(|error| anyhow!(error))?;
 
-    let texts = |list: &'_ [String]| list.iter().map(|text| text.replace('\0', "")).collect::<Vec<_>>();
+    let texts = |list: &'_ [String]| {
+        list.iter()
+            .map(|text| text.replace('\0', ""))
+            .collect::<Vec<_>>()
+    };
     let (args, envs) = (texts(ctx.args()), texts(ctx.envs()));
     // The root is the container's own, so that this is the image and every volume in it.
     let mut wasi = WasiModule::create(
@@ -86,9 +100,11 @@ fn run(ctx: &impl RuntimeContext, plugins: &Plugins) -> Result<i32> {
     for module in &mut modules {
         imported.insert(module.name().unwrap_or_default(), module);
     }
-    let module = Module::from_bytes(None, bytes).with_context(|| format!("{name} is not a module WasmEdge can run"))?;
+    let module = Module::from_bytes(None, bytes)
+        .with_context(|| format!("{name} is not a module WasmEdge can run"))?;
     let mut vm = Vm::new(Store::new(None, imported)?);
-    vm.register_module(Some("main"), module).with_context(|| format!("{name} cannot be linked"))?;
+    vm.register_module(Some("main"), module)
+        .with_context(|| format!("{name} cannot be linked"))?;
 
     log::info!("running {name}, function {}", entrypoint.func);
     let outcome = vm.run_func(Some("main"), &entrypoint.func, []);
@@ -96,7 +112,12 @@ fn run(ctx: &impl RuntimeContext, plugins: &Plugins) -> Result<i32> {
     match outcome {
         Ok(_) => Ok(wasi.exit_code() as i32),
         // proc_exit ends a module this way.
-        Err(error) if matches!(*error, WasmEdgeError::Core(CoreError::Common(CoreCommonError::Terminated))) => {
+        Err(error)
+            if matches!(
+                *error,
+                WasmEdgeError::Core(CoreError::Common(CoreCommonError::Terminated))
+            ) =>
+        {
             Ok(wasi.exit_code() as i32)
         }
         Err(error) => {
@@ -112,7 +133,11 @@ fn plugin_modules(plugins: &Plugins) -> Result<Vec<Instance>> {
     for name in &plugins.names {
         let plugin = PluginManager::find(name)?;
         for module in plugin.mod_names() {
-            instances.push(plugin.mod_instance(&module).with_context(|| format!("plugin {name}: module {module}"))?);
+            instances.push(
+                plugin
+                    .mod_instance(&module)
+                    .with_context(|| format!("plugin {name}: module {module}"))?,
+            );
         }
     }
     Ok(instances)
@@ -134,7 +159,10 @@ fn require(
             .to_owned(),
         false => plugins.problems.join("; "),
     };
-    Err(format!("unknown import: {name} imports {}, which nothing on this node provides: {why}", missing.join(", ")))
+    Err(format!(
+        "unknown import: {name} imports {}, which nothing on this node provides: {why}",
+        missing.join(", ")
+    ))
 }
 
 /// WASI has no signals, and the first process of a PID namespace ignores those it has no handler for: without this,
@@ -147,7 +175,10 @@ fn stop_on_signals() {
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
         // SAFETY: the handler only calls what is safe in one; the mask is the process' own.
         unsafe {
-            libc::signal(signal, stop as extern "C" fn(libc::c_int) as libc::sighandler_t);
+            libc::signal(
+                signal,
+                stop as extern "C" fn(libc::c_int) as libc::sighandler_t,
+            );
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&mut set);
             libc::sigaddset(&mut set, signal);
@@ -170,8 +201,16 @@ mod tests {
         assert!(require("a.wasm", &set(&[WASI]), &provided, &Plugins::default()).is_ok());
         let wanted = set(&[WASI, "wasi_ephemeral_nn"]);
         let without = require("a.wasm", &wanted, &provided, &Plugins::default()).unwrap_err();
-        assert!(without.contains("wasi_ephemeral_nn") && without.contains("install the plugin"), "{without}");
-        let plugins = Plugins { problems: vec!["the plugin folder /p cannot be read".to_owned()], ..Plugins::default() };
-        assert!(require("a.wasm", &wanted, &provided, &plugins).unwrap_err().contains("/p cannot be read"));
+        assert!(
+            without.contains("wasi_ephemeral_nn") && without.contains("install the plugin"),
+            "{without}"
+        );
+        let plugins = Plugins {
+            problems: vec!["the plugin folder /p cannot be read".to_owned()],
+            ..Plugins::default()
+        };
+        assert!(require("a.wasm", &wanted, &provided, &plugins)
+            .unwrap_err()
+            .contains("/p cannot be read"));
     }
 }

@@ -43,7 +43,10 @@ fn main() -> ExitCode {
         Plugins::load(&config);
     }
     let log_level = config.unwrap_or_default().log_level;
-    WasmEdgeShim::run(ShimConfig { default_log_level: log_level, ..ShimConfig::default() });
+    WasmEdgeShim::run(ShimConfig {
+        default_log_level: log_level,
+        ..ShimConfig::default()
+    });
     ExitCode::SUCCESS
 }
 
@@ -66,9 +69,13 @@ mod tests {
     #[test]
     fn plugins_are_for_the_daemon() {
         assert!(daemon("-namespace k8s.io -id 1 -address /run/containerd.sock -publish-binary /usr/bin/containerd"));
-        assert!(!daemon("-namespace k8s.io -id 1 -address /run/containerd.sock start"));
+        assert!(!daemon(
+            "-namespace k8s.io -id 1 -address /run/containerd.sock start"
+        ));
         assert!(!daemon("-namespace k8s.io -id 1 -bundle /b delete"));
         assert!(!daemon("-v"));
-        assert!(daemon("-namespace default -id start -address /run/containerd.sock"));
+        assert!(daemon(
+            "-namespace default -id start -address /run/containerd.sock"
+        ));
     }
 }

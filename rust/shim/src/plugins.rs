@@ -66,7 +66,10 @@ impl Plugins {
     pub fn load(config: &Result<Config, String>) -> &'static Self {
         NODE.get_or_init(|| match config {
             Ok(config) => load_folder(config),
-            Err(problem) => Self { problems: vec![problem.clone()], ..Self::default() },
+            Err(problem) => Self {
+                problems: vec![problem.clone()],
+                ..Self::default()
+            },
         })
     }
 }
@@ -77,7 +80,9 @@ pub fn library_version() -> String {
         fn WasmEdge_VersionGet() -> *const c_char;
     }
     // SAFETY: libwasmedge returns a static string.
-    unsafe { CStr::from_ptr(WasmEdge_VersionGet()) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(WasmEdge_VersionGet()) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn load_folder(config: &Config) -> Plugins {
@@ -105,7 +110,9 @@ fn load_folder(config: &Config) -> Plugins {
         }
     }
     load_with_wasmedge(&mut plugins);
-    plugins.problems.extend(plugins.files.iter().filter_map(|file| file.error.clone()));
+    plugins
+        .problems
+        .extend(plugins.files.iter().filter_map(|file| file.error.clone()));
     plugins
 }
 
@@ -133,7 +140,12 @@ fn load_with_wasmedge(plugins: &mut Plugins) {
         });
     }
     let available = PluginManager::names();
-    plugins.names.extend(BUILT_IN.iter().map(|&name| name.to_owned()).filter(|name| available.contains(name)));
+    plugins.names.extend(
+        BUILT_IN
+            .iter()
+            .map(|&name| name.to_owned())
+            .filter(|name| available.contains(name)),
+    );
     plugins.names.sort();
     plugins.names.dedup();
 }
@@ -153,7 +165,13 @@ fn shared_objects(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 /// Reads a file's descriptor and decides; `loaded` then says what is to become of it.
 fn look_at(path: PathBuf, config: &Config, before: &[PluginFile]) -> PluginFile {
-    let mut file = PluginFile { path, name: None, api_version: None, loaded: false, error: None };
+    let mut file = PluginFile {
+        path,
+        name: None,
+        api_version: None,
+        loaded: false,
+        error: None,
+    };
     match read_descriptor(&file.path) {
         Err(cause) => file.refuse(cause),
         Ok((name, api_version)) => {
@@ -218,23 +236,37 @@ struct Descriptor {
 
 /// Name and API version from the file's own descriptor. The file stays open: closing it would run its destructors.
 fn read_descriptor(path: &Path) -> Result<(String, u32), String> {
-    let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| "its path holds a NUL byte".to_owned())?;
+    let c_path = CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| "its path holds a NUL byte".to_owned())?;
     // SAFETY: dlopen and dlsym get valid strings; the symbols have these types in all of WasmEdge's versions.
     unsafe {
         let handle = libc::dlopen(c_path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
         if handle.is_null() {
             let cause = loader_error();
-            let cause = cause.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&cause);
-            return Err(format!("{cause}; install the plugin again, and what ldd says it misses"));
+            let cause = cause
+                .strip_prefix(&format!("{}: ", path.display()))
+                .unwrap_or(&cause);
+            return Err(format!(
+                "{cause}; install the plugin again, and what ldd says it misses"
+            ));
         }
         let get = [c"WasmEdge_Plugin_GetDescriptor", c"GetDescriptor"]
             .iter()
             .map(|symbol| libc::dlsym(handle, symbol.as_ptr()))
             .find(|symbol| !symbol.is_null())
-            .ok_or("it is no WasmEdge plugin (no GetDescriptor in it); remove it from the folder")?;
+            .ok_or(
+                "it is no WasmEdge plugin (no GetDescriptor in it); remove it from the folder",
+            )?;
         let get: extern "C" fn() -> *const Descriptor = std::mem::transmute::<*mut c_void, _>(get);
-        let descriptor = get().as_ref().ok_or("it gives no plugin descriptor; install it again")?;
-        Ok((CStr::from_ptr(descriptor.name).to_string_lossy().into_owned(), descriptor.api_version))
+        let descriptor = get()
+            .as_ref()
+            .ok_or("it gives no plugin descriptor; install it again")?;
+        Ok((
+            CStr::from_ptr(descriptor.name)
+                .to_string_lossy()
+                .into_owned(),
+            descriptor.api_version,
+        ))
     }
 }
 
@@ -258,11 +290,22 @@ mod tests {
 
     #[test]
     fn the_verdict_on_a_plugin() {
-        let config = Config { plugins: vec!["wasi_nn".to_owned()], ..Config::default() };
+        let config = Config {
+            plugins: vec!["wasi_nn".to_owned()],
+            ..Config::default()
+        };
         assert_eq!(verdict("wasi_nn", api(), &config, &[]), Verdict::Load);
-        assert_eq!(verdict("wasi_crypto", api(), &config, &[]), Verdict::LeaveOut);
-        let Verdict::Refuse(cause) = verdict("wasi_nn", api() - 1, &config, &[]) else { panic!() };
-        assert!(cause.contains(&format!("API version {}", api() - 1)) && cause.contains("install"), "{cause}");
+        assert_eq!(
+            verdict("wasi_crypto", api(), &config, &[]),
+            Verdict::LeaveOut
+        );
+        let Verdict::Refuse(cause) = verdict("wasi_nn", api() - 1, &config, &[]) else {
+            panic!()
+        };
+        assert!(
+            cause.contains(&format!("API version {}", api() - 1)) && cause.contains("install"),
+            "{cause}"
+        );
     }
 
     #[test]
@@ -274,7 +317,9 @@ mod tests {
             loaded: true,
             error: None,
         };
-        let Verdict::Refuse(cause) = verdict("wasi_nn", api(), &Config::default(), &[first]) else { panic!() };
+        let Verdict::Refuse(cause) = verdict("wasi_nn", api(), &Config::default(), &[first]) else {
+            panic!()
+        };
         assert!(cause.contains("/p/a.so"), "{cause}");
     }
 
@@ -283,17 +328,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let text = dir.path().join("b.so");
         fs::write(&text, "not a library ".repeat(99)).unwrap();
-        assert!(read_descriptor(&text).unwrap_err().contains("invalid ELF header"));
+        assert!(read_descriptor(&text)
+            .unwrap_err()
+            .contains("invalid ELF header"));
         fs::write(dir.path().join("a.txt"), "").unwrap();
         assert_eq!(shared_objects(dir.path()).unwrap(), [text]);
         let libc = Path::new("libm.so.6");
-        assert!(read_descriptor(libc).unwrap_err().contains("no WasmEdge plugin"));
+        assert!(read_descriptor(libc)
+            .unwrap_err()
+            .contains("no WasmEdge plugin"));
     }
 
     #[test]
     fn a_missing_folder_is_a_problem_with_a_remedy() {
-        let config = Config { plugin_dir: "/nonexistent".into(), ..Config::default() };
+        let config = Config {
+            plugin_dir: "/nonexistent".into(),
+            ..Config::default()
+        };
         let plugins = load_folder(&config);
-        assert!(plugins.problems.iter().any(|p| p.contains("/nonexistent") && p.contains("plugin_dir")));
+        assert!(plugins
+            .problems
+            .iter()
+            .any(|p| p.contains("/nonexistent") && p.contains("plugin_dir")));
     }
 }

@@ -34,8 +34,12 @@ impl Preload {
         // The SDK's errors carry upstream's wording, such as "Unknown NNBackend type: CPU" for swapped fields.
         Ok(Self {
             alias: alias.to_owned(),
-            backend: backend.parse().map_err(|error| explain(format!("{error}")))?,
-            target: target.parse().map_err(|error| explain(format!("{error}")))?,
+            backend: backend
+                .parse()
+                .map_err(|error| explain(format!("{error}")))?,
+            target: target
+                .parse()
+                .map_err(|error| explain(format!("{error}")))?,
             path: path.into(),
         })
     }
@@ -47,12 +51,20 @@ impl Preload {
     pub fn check(&self) -> Result<(), String> {
         let path = self.path.display();
         let mut magic = [0; 4];
-        File::open(&self.path).and_then(|mut file| file.read_exact(&mut magic)).map_err(|error| {
-            format!("the model \"{}\" cannot be read at {path} in the container: {error}; \
-                     mount its folder there or correct the path in {VARIABLE}", self.alias)
-        })?;
+        File::open(&self.path)
+            .and_then(|mut file| file.read_exact(&mut magic))
+            .map_err(|error| {
+                format!(
+                    "the model \"{}\" cannot be read at {path} in the container: {error}; \
+                     mount its folder there or correct the path in {VARIABLE}",
+                    self.alias
+                )
+            })?;
         if self.backend == GraphEncoding::GGML && &magic != b"GGUF" {
-            return Err(format!("the model \"{}\" at {path} is not a GGUF file; fetch it again", self.alias));
+            return Err(format!(
+                "the model \"{}\" at {path} is not a GGUF file; fetch it again",
+                self.alias
+            ));
         }
         Ok(())
     }
@@ -88,14 +100,20 @@ mod tests {
 
     fn parse(value: &str) -> Result<Vec<String>, String> {
         let environment = ["PATH=/bin".to_owned(), format!("{VARIABLE}={value}")];
-        Ok(from_environment(&environment)?.into_iter().map(|entry| NNPreload::from(entry).to_string()).collect())
+        Ok(from_environment(&environment)?
+            .into_iter()
+            .map(|entry| NNPreload::from(entry).to_string())
+            .collect())
     }
 
     #[test]
     fn none_one_and_several() {
         assert!(from_environment(&[]).unwrap().is_empty());
         assert!(parse(" ;\n").unwrap().is_empty());
-        assert_eq!(parse("default:GGML:AUTO:/m/a.gguf").unwrap(), ["default:GGML:AUTO:/m/a.gguf"]);
+        assert_eq!(
+            parse("default:GGML:AUTO:/m/a.gguf").unwrap(),
+            ["default:GGML:AUTO:/m/a.gguf"]
+        );
         assert_eq!(
             parse("chat:ggml:cpu:/m/a.gguf;\nembed:GGML:GPU:/m/b:2.gguf\n").unwrap(),
             ["chat:GGML:CPU:/m/a.gguf", "embed:GGML:GPU:/m/b:2.gguf"]
@@ -105,9 +123,16 @@ mod tests {
     #[test]
     fn wrong_entries_are_named_with_upstreams_words() {
         let swapped = parse("default:CPU:GGML:/m/a.gguf").unwrap_err();
-        assert!(swapped.contains("Unknown NNBackend type: CPU") && swapped.contains("the form is"), "{swapped}");
-        assert!(parse("default:GGML:NPU:/m/a.gguf").unwrap_err().contains("Unknown ExecutionTarget type: NPU"));
-        assert!(parse("default:GGML:/m/a.gguf").unwrap_err().contains("fewer than four"));
+        assert!(
+            swapped.contains("Unknown NNBackend type: CPU") && swapped.contains("the form is"),
+            "{swapped}"
+        );
+        assert!(parse("default:GGML:NPU:/m/a.gguf")
+            .unwrap_err()
+            .contains("Unknown ExecutionTarget type: NPU"));
+        assert!(parse("default:GGML:/m/a.gguf")
+            .unwrap_err()
+            .contains("fewer than four"));
         assert!(parse(":GGML:CPU:/m/a.gguf").unwrap_err().contains("empty"));
     }
 
