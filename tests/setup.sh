@@ -9,7 +9,7 @@ say() { printf '%s\n' "$*"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
 # What the controller needs from the distribution: program, then the package that has it.
-tools="mmdebstrap:mmdebstrap ssh:openssh-client ssh-keygen:openssh-client gcc:gcc,libc6-dev git:git tar:tar"
+tools="mmdebstrap:mmdebstrap ssh:openssh-client ssh-keygen:openssh-client gcc:gcc,libc6-dev pkg-config:pkg-config git:git tar:tar"
 
 newest_python() {
     for candidate in python3.13 python3.12 python3.11 python3 "$HOME"/.pyenv/versions/3.1[1-9]*/bin/python3; do
@@ -35,6 +35,7 @@ missing=
 for pair in $tools; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing $(echo "${pair#*:}" | tr , " ")"
 done
+[ -e /usr/include/seccomp.h ] || missing="$missing libseccomp-dev" # runc of the closed network's k3s
 python=$(newest_python)
 if [ -n "$python" ]; then
     # Debian splits venv off.

@@ -47,12 +47,16 @@ def build(ctx) -> None:
 
 
 def _host_builds() -> bool:
-    """Whether this machine has Go and a C compiler with a static libc."""
-    if not shutil.which("go") or not shutil.which("gcc"):
+    """Whether this machine has Go and a C compiler with static libraries for runc: libc and libseccomp."""
+    if not all(shutil.which(program) for program in ("go", "gcc", "pkg-config")):
         return False
     answer = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
     found = re.match(r"go(\d+)\.(\d+)", answer)
     if not found or tuple(map(int, found.groups())) < GO:
         return False
-    libc = subprocess.run(["gcc", "-print-file-name=libc.a"], capture_output=True, text=True, check=False).stdout.strip()
-    return os.path.isabs(libc)
+    return all(os.path.isabs(_library(name)) for name in ("libc.a", "libseccomp.a"))
+
+
+def _library(name: str) -> str:
+    """The compiler's path of a library, or just its name where there is none."""
+    return subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=False).stdout.strip()

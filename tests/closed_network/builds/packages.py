@@ -16,7 +16,8 @@ DESCRIPTION = "containerd's Debian packages as an apt repository"
 INPUTS = ("tests/closed_network/builds/packages.py",)
 NEEDS = ()
 
-PACKAGES = "containerd runc"
+# python3-apt and what it needs: Ansible installs packages with it.
+PACKAGES = "containerd runc python3-apt python-apt-common distro-info-data libapt-pkg7.0"
 LIST = "https://packages.invalid/trixie/SHA256SUM"  # a name that no host can have (RFC 2606)
 
 SCRIPT = f"""

@@ -33,8 +33,18 @@ done
 
 stage "runc $RUNC_VERSION"
 fetch runc github.com/opencontainers/runc "$RUNC_VERSION"
-# Part of runc is C; without the tag seccomp it needs no library but libc.
-CGO_ENABLED=1 go build -tags "netgo osusergo" -ldflags "-s -w -extldflags -static -X main.version=${RUNC_VERSION#v}" -o "$work/bin/runc" .
+# Part of runc is C, and the pods' default profile needs libseccomp: the
+# machine's own, or the one of Debian's package, unpacked beside the build.
+seccomp=$work/libseccomp
+if [ ! -e "$(gcc -print-file-name=libseccomp.a)" ] && [ ! -d "$seccomp" ]; then
+  mkdir -p "$seccomp.tmp"
+  (cd "$seccomp.tmp" && apt-get -qq download libseccomp-dev && dpkg -x libseccomp-dev_*.deb .)
+  mv "$seccomp.tmp" "$seccomp"
+fi
+printf '#!/bin/sh\necho "-I%s/usr/include -L%s -lseccomp"\n' "$seccomp" "$seccomp/usr/lib/$(gcc -print-multiarch)" > "$work/bin/pkg-config"
+chmod +x "$work/bin/pkg-config"
+CGO_ENABLED=1 PKG_CONFIG=$work/bin/pkg-config go build -tags "seccomp netgo osusergo" \
+  -ldflags "-s -w -extldflags -static -X main.version=${RUNC_VERSION#v}" -o "$work/bin/runc" .
 
 stage "containerd $CONTAINERD_VERSION"
 fetch containerd github.com/containerd/containerd/v2 "$CONTAINERD_VERSION"
