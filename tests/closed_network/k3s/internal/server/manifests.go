@@ -33,7 +33,7 @@ import (
 
 // The manifests that k3s brings along, as templates over the settings.
 //
-//go:embed manifests/*.yaml
+//go:embed manifests/*.yaml.tmpl
 var packaged embed.FS
 
 // writeManifests puts the packaged manifests to server/manifests, but for the
@@ -45,8 +45,9 @@ func (s *Server) writeManifests() (string, error) {
 		return "", err
 	}
 	for _, entry := range entries {
-		path := filepath.Join(dir, entry.Name())
-		if slices.Contains(s.c.Disable, strings.TrimSuffix(entry.Name(), ".yaml")) {
+		name := strings.TrimSuffix(entry.Name(), ".tmpl")
+		path := filepath.Join(dir, name)
+		if slices.Contains(s.c.Disable, strings.TrimSuffix(name, ".yaml")) {
 			_ = os.Remove(path)
 			continue
 		}
