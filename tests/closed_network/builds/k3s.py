@@ -32,7 +32,16 @@ def build(ctx) -> None:
     release = f"{kubernetes}+k3s1"
     versions = {**VERSIONS, "KUBERNETES_VERSION": kubernetes, "K3S_VERSION": release}
     if _host_builds():
-        ctx.run(["nice", "bash", ctx.repo / "tests/closed_network/k3s/build.sh", ctx.repo / "tests/closed_network/k3s", ctx.work], env=versions)
+        ctx.run(
+            [
+                "nice",
+                "bash",
+                ctx.repo / "tests/closed_network/k3s/build.sh",
+                ctx.repo / "tests/closed_network/k3s",
+                ctx.work,
+            ],
+            env=versions,
+        )
     else:
         ctx.builder(
             "command -v go >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends golang-go; }\n"
@@ -42,7 +51,9 @@ def build(ctx) -> None:
     base = f"https://github.com/k3s-io/k3s/releases/download/{release}"
     listing = f"{base}/sha256sum-{ARCHITECTURE}.txt"
     images = f"k3s-airgap-images-{ARCHITECTURE}.tar.zst"
-    ctx.publish(ctx.work / "out" / "k3s", f"{base}/{'k3s' if ARCHITECTURE == 'amd64' else 'k3s-arm64'}", checksums=listing)
+    ctx.publish(
+        ctx.work / "out" / "k3s", f"{base}/{'k3s' if ARCHITECTURE == 'amd64' else 'k3s-arm64'}", checksums=listing
+    )
     ctx.publish(ctx.work / "out" / images, f"{base}/{images}", checksums=listing)
 
 
@@ -59,4 +70,6 @@ def _host_builds() -> bool:
 
 def _library(name: str) -> str:
     """The compiler's path of a library, or just its name where there is none."""
-    return subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(
+        ["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=False
+    ).stdout.strip()

@@ -47,4 +47,6 @@ def build(ctx) -> None:
     """Compile and publish; cargo's target folder is kept between builds."""
     ctx.builder(SCRIPT, env={"ARCHIVE": ARCHIVE, "STATIC_ARCHIVE": STATIC_ARCHIVE})
     ctx.publish(ctx.work / ARCHIVE, f"{RELEASE}/{ARCHIVE}", checksums=f"{RELEASE}/SHA256SUM")
-    ctx.publish(ctx.work / STATIC_ARCHIVE, f"{STATIC_RELEASE}/{STATIC_ARCHIVE}", checksums=f"{STATIC_RELEASE}/SHA256SUM")
+    ctx.publish(
+        ctx.work / STATIC_ARCHIVE, f"{STATIC_RELEASE}/{STATIC_ARCHIVE}", checksums=f"{STATIC_RELEASE}/SHA256SUM"
+    )
