@@ -41,7 +41,13 @@ if [ ! -e "$(gcc -print-file-name=libseccomp.a)" ] && [ ! -d "$seccomp" ]; then
   (cd "$seccomp.tmp" && apt-get -qq download libseccomp-dev && dpkg -x libseccomp-dev_*.deb .)
   mv "$seccomp.tmp" "$seccomp"
 fi
-printf '#!/bin/sh\necho "-I%s/usr/include -L%s -lseccomp"\n' "$seccomp" "$seccomp/usr/lib/$(gcc -print-multiarch)" > "$work/bin/pkg-config"
+cat > "$work/bin/pkg-config" <<EOF
+#!/bin/sh
+case "\$*" in
+  *--cflags*) echo "-I$seccomp/usr/include" ;;
+  *--libs*) echo "-L$seccomp/usr/lib/$(gcc -print-multiarch) -lseccomp" ;;
+esac
+EOF
 chmod +x "$work/bin/pkg-config"
 CGO_ENABLED=1 PKG_CONFIG=$work/bin/pkg-config go build -tags "seccomp netgo osusergo" \
   -ldflags "-s -w -extldflags -static -X main.version=${RUNC_VERSION#v}" -o "$work/bin/runc" .

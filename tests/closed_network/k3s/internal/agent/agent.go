@@ -118,7 +118,7 @@ func (a *Agent) Run(ctx context.Context, cluster supervisor.Cluster) error {
 	err := a.g.Self("kube-proxy", append([]string{
 		"--kubeconfig=" + filepath.Join(a.dir, "kubeproxy.kubeconfig"), "--hostname-override=" + a.c.NodeName, "--cluster-cidr=" + cluster.ClusterCIDR,
 		"--proxy-mode=nftables", "--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0s", "--conntrack-tcp-timeout-close-wait=0s",
-		"--healthz-bind-address=127.0.0.1", "--v=1",
+		"--healthz-bind-address=127.0.0.1",
 	}, arguments(a.c.ProxyArgs)...)...)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@
 package agent
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -51,6 +52,9 @@ func (a *Agent) startKubelet(cluster supervisor.Cluster) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(settings.StaticPodPath, 0o700); err != nil {
+		return err
+	}
 	path := filepath.Join(etc, "kubelet.yaml")
 	if err := pki.WriteFile(path, data, 0o600); err != nil {
 		return err
@@ -59,7 +63,7 @@ func (a *Agent) startKubelet(cluster supervisor.Cluster) error {
 	labels := append([]string{"node.kubernetes.io/instance-type=k3s"}, a.c.NodeLabels...)
 	args := []string{
 		"--config=" + path, "--kubeconfig=" + filepath.Join(a.dir, "kubelet.kubeconfig"), "--hostname-override=" + a.c.NodeName,
-		"--node-ip=" + a.c.NodeIP, "--node-labels=" + strings.Join(labels, ","), "--v=1",
+		"--node-ip=" + a.c.NodeIP, "--node-labels=" + strings.Join(labels, ","),
 	}
 	if len(a.c.NodeTaints) > 0 {
 		args = append(args, "--register-with-taints="+strings.Join(a.c.NodeTaints, ","))

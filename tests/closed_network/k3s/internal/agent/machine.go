@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 const capSysResource = 24
@@ -48,18 +50,46 @@ func prepareMachine() error {
 			return err
 		}
 	}
-	for name, value := range map[string]string{
-		"net/ipv4/ip_forward": "1",
-		// kubelet's --protect-kernel-defaults aside, it sets these itself
-		// where it may.
-		"net/ipv4/conf/all/rp_filter": "0",
-	} {
-		path := filepath.Join("/proc/sys", name)
-		if now, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(now)) == value {
+	if err := setKernel("net/ipv4/ip_forward", "1"); err != nil {
+		return fmt.Errorf("%w; pods cannot reach each other without it: in a container remount /proc/sys writable", err)
+	}
+	return coverTunables()
+}
+
+func setKernel(name, value string) error {
+	path := filepath.Join("/proc/sys", name)
+	if now, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(now)) == value {
+		return nil
+	}
+	if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+		return fmt.Errorf("the kernel setting %s cannot be set to %s: %w", name, value, err)
+	}
+	return nil
+}
+
+// tunables are what the kubelet sets, or else refuses to start.
+var tunables = map[string]string{
+	"vm/overcommit_memory": "1", "vm/panic_on_oom": "0", "kernel/panic": "10", "kernel/panic_on_oops": "1",
+	"kernel/keys/root_maxkeys": "1000000", "kernel/keys/root_maxbytes": "25000000",
+}
+
+// coverTunables is for containers, where these settings are the host's and
+// read-only: a file with the wanted value is bound over each, in this
+// container's mount namespace, and the host keeps its own.
+func coverTunables() error {
+	for name, value := range tunables {
+		if setKernel(name, value) == nil {
 			continue
 		}
-		if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
-			return fmt.Errorf("the kernel setting %s cannot be set to %s: %w; in a container remount /proc/sys writable", name, value, err)
+		file := filepath.Join("/run/k3s/sysctl", name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(value+"\n"), 0o644); err != nil {
+			return err
+		}
+		if err := unix.Mount(file, filepath.Join("/proc/sys", name), "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("the kernel setting %s can neither be set nor covered: %w", name, err)
 		}
 	}
 	return nil

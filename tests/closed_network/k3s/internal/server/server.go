@@ -133,7 +133,7 @@ func apiServerArgs(c *config.Config, s *state) []string {
 		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group", "--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--proxy-client-cert-file=" + file("client-auth-proxy.crt"), "--proxy-client-key-file=" + file("client-auth-proxy.key"),
 		"--service-account-issuer=https://kubernetes.default.svc." + c.ClusterDomain, "--service-account-key-file=" + file(serviceKey), "--service-account-signing-key-file=" + file(serviceKey),
-		"--api-audiences=https://kubernetes.default.svc." + c.ClusterDomain + ",k3s", "--v=1",
+		"--api-audiences=https://kubernetes.default.svc." + c.ClusterDomain + ",k3s",
 	}, flags(c.APIServerArgs)...)
 }
 
@@ -145,7 +145,7 @@ func controllerArgs(c *config.Config, s *state) []string {
 		"--kubeconfig=" + credentials, "--authentication-kubeconfig=" + credentials, "--authorization-kubeconfig=" + credentials,
 		"--allocate-node-cidrs=true", "--cluster-cidr=" + c.ClusterCIDR, "--service-cluster-ip-range=" + c.ServiceCIDR, "--configure-cloud-routes=false",
 		"--root-ca-file=" + file("server-ca.crt"), "--service-account-private-key-file=" + file(serviceKey),
-		"--cluster-signing-cert-file=" + file("client-ca.crt"), "--cluster-signing-key-file=" + file("client-ca.key"), "--v=1",
+		"--cluster-signing-cert-file=" + file("client-ca.crt"), "--cluster-signing-key-file=" + file("client-ca.key"),
 	}, flags(c.ControllerArgs)...)
 }
 
@@ -153,6 +153,6 @@ func schedulerArgs(c *config.Config, s *state) []string {
 	credentials := filepath.Join(s.dir, "cred", "scheduler.kubeconfig")
 	return append([]string{
 		"--bind-address=127.0.0.1", "--profiling=false",
-		"--kubeconfig=" + credentials, "--authentication-kubeconfig=" + credentials, "--authorization-kubeconfig=" + credentials, "--v=1",
+		"--kubeconfig=" + credentials, "--authentication-kubeconfig=" + credentials, "--authorization-kubeconfig=" + credentials,
 	}, flags(c.SchedulerArgs)...)
 }
