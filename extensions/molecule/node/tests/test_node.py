@@ -6,6 +6,12 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
+
+# molecule's own inventory knows no addresses, so Ansible runs each command with the scenario's.
+INVENTORY = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "inventory.yml"
+testinfra_hosts = [f"ansible://node1?ansible_inventory={INVENTORY}&force_ansible=True"]
 
 SHIM = "/usr/local/bin/containerd-shim-wasmedge-v1"
 
