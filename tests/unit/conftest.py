@@ -24,14 +24,19 @@ def exported(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def run() -> Callable[..., str]:
-    """Runs a program installed beside this Python and gives its output; if it fails, its words are the reason."""
+def run(tmp_path_factory) -> Callable[..., str]:
+    """Runs a program installed beside this Python and gives its output; if it fails, its words are the reason.
+
+    It runs in an empty folder, out of reach of the repository's own ansible.cfg: users have none.
+    """
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
 
     def run_program(*argv: str | Path, **env: str) -> str:
         program = Path(sys.executable).parent / argv[0]
         done = subprocess.run(
             [str(program), *map(str, argv[1:])],
             env=dict(os.environ, ANSIBLE_LOCALHOST_WARNING="False", ANSIBLE_NOCOLOR="1", **env),
+            cwd=elsewhere,
             capture_output=True,
             text=True,
             check=False,

@@ -52,7 +52,7 @@ def shipped(tarball):
 def installed(run, tarball, tmp_path_factory):
     """A collections folder with the archive installed; kubernetes.core comes from the package `ansible`."""
     folder = tmp_path_factory.mktemp("installed")
-    run("ansible-galaxy", "collection", "install", tarball, "-p", folder, "--offline", "--no-deps")
+    run("ansible-galaxy", "collection", "install", tarball, "-p", folder, "--offline", "--no-deps", "--force")
     return folder
 
 
