@@ -51,12 +51,14 @@ def run_playbook(
     artifacts_mirror: str | None = None,
     say: Callable[[str], None] | None = None,
     started: Callable[[subprocess.Popen[str]], None] | None = None,
+    new_session: bool = False,
 ) -> Result:
     """Run ``wasinn.cluster.<playbook>`` (a path or a full name is taken as it is), with our mirror and cache.
 
     :param artifacts_mirror: the mirror's URL; without it the mirror is served while the playbook runs.
     :param say: takes each line as it comes; the terminal without it.
     :param started: takes the process, for tests that kill it half-way.
+    :param new_session: makes the process the leader of its own group, so that its workers can be killed with it.
     :raises Failure: where there is no mirror to serve.
     """
     if artifacts_mirror is None:
@@ -74,6 +76,7 @@ def run_playbook(
                     artifacts_mirror=url,
                     say=say,
                     started=started,
+                    new_session=new_session,
                 )
     name = playbook if "." in playbook or "/" in playbook else f"wasinn.cluster.{playbook}"
     variables = {
@@ -100,6 +103,7 @@ def run_playbook(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            start_new_session=new_session,
         ) as child,
     ):
         if started:

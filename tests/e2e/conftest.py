@@ -115,11 +115,20 @@ def on(scenario: Scenario) -> Callable[..., subprocess.CompletedProcess[str]]:
     """``on("node2", "cat /etc/hostname")``: a shell line as root on a machine, ``check=False`` takes any exit status."""
 
     def run_there(
-        node: str, line: str, *, check: bool = True, timeout: float = 120
+        node: str, line: str, *, check: bool = True, timeout: float = 120, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        return run([*machines.ssh_command(scenario, node), line], check=check, timeout=timeout)
+        return run([*machines.ssh_command(scenario, node), line], check=check, timeout=timeout, stdin=stdin)
 
     return run_there
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Remember the first failure of a journey, whose later tests build on it."""
+    report = yield
+    if report.failed and item.module.__name__.endswith("test_journey"):
+        item.session.journey_failed = getattr(item.session, "journey_failed", item.name)
+    return report
 
 
 def _moved(text: str, scenario: Scenario) -> str:
