@@ -78,6 +78,7 @@ def test_preflight_tells_what_is_wrong_on_all_machines_at_once(cluster, before):
         ("wasmedge_plugin_ggml", OLD_PLUGIN, r"node2: \[plugin_api\] .*libwasmedgePluginWasiNN\.so.*Remedy: "),
         ("shim", STATIC_SHIM, r"node3: \[shim_static\] .*containerd-shim-wasmedge-v1.*Remedy: "),
     ],
+    ids=["plugin of another API version", "static shim"],
 )
 def test_a_runtime_that_cannot_work_is_refused_before_there_is_a_cluster(cluster, before, artifact, url, expected):
     pins = {artifact: published_sha256(url)}
@@ -94,6 +95,7 @@ def test_a_runtime_that_cannot_work_is_refused_before_there_is_a_cluster(cluster
         "wasinn.cluster.k3s : Start the service",
         "wasinn.cluster.llamaedge : Apply the models",
     ],
+    ids=["copying models", "starting k3s", "applying manifests"],
 )
 def test_killed_in_the_middle(cluster, before, point):
     result = cluster.play_and_kill("site", at=point)
