@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""molecule's scenarios as tests, so that one summary tells of everything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from tests.demo import collection
+from tests.machines.shell import REPO
+
+SCENARIOS = sorted(path.parent.name for path in (REPO / "extensions" / "molecule").glob("*/molecule.yml"))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(scenario, mirror_url, installed_collection, say):
+    """A scenario's whole sequence: check, converge, idempotence, check again, testinfra, clean-up."""
+    say(f"$ molecule test -s {scenario}")
+    environment = {
+        **os.environ,
+        **collection.environment(),
+        "PYTHONPATH": str(REPO),
+        "NO_COLOR": "1",
+        "PATH": f"{collection.program('')}:{os.environ['PATH']}",
+    }
+    argv = [collection.program("molecule"), "test", "--scenario-name", scenario]
+    with subprocess.Popen(
+        argv,
+        cwd=REPO,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as child:
+        for line in child.stdout or ():
+            say(line.rstrip())
+    assert child.returncode == 0
