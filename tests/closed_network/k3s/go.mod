@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+// SPDX-License-Identifier: Apache-2.0
+
 module wasinn.cluster/tests/closed_network/k3s
 
 go 1.24.0

@@ -22,7 +22,7 @@ import (
 )
 
 // stopGrace is what each part gets to end before it is killed.
-const stopGrace = 10 * time.Second
+const stopGrace = 5 * time.Second
 
 type runningNode struct {
 	c     *config.Config

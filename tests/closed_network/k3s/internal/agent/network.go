@@ -22,8 +22,8 @@ import (
 	"wasinn.cluster/tests/closed_network/k3s/internal/supervisor"
 )
 
-// routeProtocol marks our routes ("proto 42"), so that they can be found again.
-const routeProtocol = 42
+// routeProtocol marks our routes ("proto 100"), so that they can be found again.
+const routeProtocol = 100
 
 // table holds our nftables rule.
 const table = "k3s-pod-network"

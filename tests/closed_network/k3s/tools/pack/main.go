@@ -72,7 +72,8 @@ func bundle(archive *tar.Writer, files []string) error {
 	return nil
 }
 
-// images writes Docker's archive format, which containerd imports by its tags.
+// images writes Docker's archive format, which containerd
+// imports by its tags.
 func images(archive *tar.Writer, items []string) error {
 	var manifest []map[string]any
 	for _, item := range items {
