@@ -10,6 +10,8 @@ Everything found is read from /proc and /sys, so the same functions serve check 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+import json
 import os
 import shutil
 import signal
@@ -97,6 +99,23 @@ def interfaces_of(names: list[str], root: str = "/sys/class/net") -> list[str]:
         ports = os.path.join(root, name, "brif")
         found += sorted(os.listdir(ports)) if os.path.isdir(ports) else []
         found.append(name)
+    return found
+
+
+def routes_into(networks: list[str], listing: str) -> list[str]:
+    """Return the destinations of the routes that lie within the networks.
+
+    C(listing) is what C(ip -json route show) prints. Raises C(ValueError) for a network that is none.
+    """
+    wanted = [ipaddress.ip_network(network) for network in networks]
+    found = []
+    for route in json.loads(listing or "[]"):
+        try:
+            destination = ipaddress.ip_network(route["dst"])
+        except ValueError:  # "default"
+            continue
+        if any(destination.version == network.version and destination.subnet_of(network) for network in wanted):
+            found.append(str(destination))
     return found
 
 

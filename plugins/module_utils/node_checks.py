@@ -9,6 +9,8 @@ Only reads. Each check is a method of :class:`Machine`; *root* lets tests look a
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import platform
 import re
@@ -158,6 +160,27 @@ class Machine:
         if read(forward) != "1" and not os.access(forward, os.W_OK):
             cause = "net.ipv4.ip_forward is off and cannot be written, so pods of other nodes would be out of reach."
             self._say("ip_forward", cause, "Set it on the host; in a container, make /proc/sys writable.")
+
+    def inotify(self, wanted: int = 16) -> None:
+        """Whether *wanted* inotify instances can be opened: kubelet and containerd hold about a dozen, and fail without.
+
+        A kubelet that gets none says "inotify_init: too many open files" (measured), far from the cause.
+        """
+        limit = read(self._path("proc/sys/fs/inotify/max_user_instances")) or "all"
+        libc = ctypes.CDLL(None, use_errno=True)
+        handles: list[int] = []
+        try:
+            while len(handles) < wanted:
+                handle = libc.inotify_init1(os.O_CLOEXEC)
+                if handle < 0:
+                    if ctypes.get_errno() == errno.EMFILE:
+                        cause = f"Of a user's {limit} inotify instances fewer than {wanted} are left for kubelet and containerd."
+                        self._say("inotify", cause, "Set fs.inotify.max_user_instances=1024 with sysctl and in /etc/sysctl.d.")
+                    return
+                handles.append(handle)
+        finally:
+            for handle in handles:
+                os.close(handle)
 
     def _module(self, name: str) -> bool:
         """Whether a kernel module is loaded, built in, or there to be loaded."""

@@ -13,7 +13,7 @@ version_added: 0.1.0
 short_description: End what a container runtime left running on a node
 description:
   - Ends processes by the place of their executable, with all their descendants, then removes their mounts, network
-    interfaces, network namespaces, nftables tables, cgroups and files.
+    interfaces, routes, network namespaces, nftables tables, cgroups and files.
   - Pods outlive the service of k3s, so stopping it is not enough to take it away.
   - Only what is named is touched.
 extends_documentation_fragment:
@@ -31,6 +31,11 @@ options:
     default: []
   interfaces:
     description: Network interfaces to remove. The ports of a bridge go with it.
+    type: list
+    elements: str
+    default: []
+  routes:
+    description: Networks, such as that of the pods, into which all routes are removed.
     type: list
     elements: str
     default: []
@@ -102,19 +107,32 @@ def nft_tables(module: AnsibleModule, wanted: list[str]) -> list[str]:
     return [table for table in wanted if table in existing]
 
 
+def pod_routes(module: AnsibleModule, networks: list[str]) -> list[str]:
+    """Return the destinations of the routes into the networks."""
+    if not networks:
+        return []
+    _rc, out, _err = module.run_command([module.get_bin_path("ip", required=True), "-json", "route", "show"])
+    try:
+        return cleanup.routes_into(networks, out)
+    except ValueError as exc:
+        module.fail_json(msg=f"{exc}. Remedy: write networks like 10.42.0.0/16.")
+
+
 def remove(module: AnsibleModule, found: dict[str, list[Any]]) -> None:
     """Remove what was found, in the order in which it depends on each other."""
     try:
         cleanup.end_processes(module.params["executables"])
     except TimeoutError as exc:
         module.fail_json(msg=str(exc))
-    ip = module.get_bin_path("ip", required=bool(found["interfaces"] or found["network_namespaces"]))
+    ip = module.get_bin_path("ip", required=bool(found["interfaces"] or found["network_namespaces"] or found["routes"]))
     for point in cleanup.mounts_under(module.params["mounts"]):
         module.run_command([module.get_bin_path("umount", required=True), "--lazy", point])
     for namespace in found["network_namespaces"]:
         module.run_command([ip, "netns", "delete", namespace])
     for interface in cleanup.interfaces_of(module.params["interfaces"]):
         module.run_command([ip, "link", "delete", interface])
+    for destination in pod_routes(module, module.params["routes"]):  # those of interfaces are gone with them
+        module.run_command([ip, "route", "delete", destination])
     for table in found["nftables"]:
         module.run_command([module.get_bin_path("nft", required=True), "delete", "table", *table.split()])
     cleanup.remove_cgroups(found["cgroups"])
@@ -136,6 +154,7 @@ def main() -> None:
             "executables": {"type": "list", "elements": "str", "default": []},
             "mounts": {"type": "list", "elements": "str", "default": []},
             "interfaces": {"type": "list", "elements": "str", "default": []},
+            "routes": {"type": "list", "elements": "str", "default": []},
             "network_namespaces": {"type": "str", "default": ""},
             "nftables": {"type": "list", "elements": "str", "default": []},
             "cgroups": {"type": "list", "elements": "str", "default": []},
@@ -149,6 +168,7 @@ def main() -> None:
         "processes": cleanup.processes_of(module.params["executables"]),
         "mounts": cleanup.mounts_under(module.params["mounts"]),
         "interfaces": cleanup.interfaces_of(module.params["interfaces"]),
+        "routes": pod_routes(module, module.params["routes"]),
         "network_namespaces": cleanup.namespaces_of(module.params["network_namespaces"]),
         "nftables": nft_tables(module, module.params["nftables"]),
         "cgroups": cleanup.cgroups_of(module.params["cgroups"]),

@@ -212,6 +212,7 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
     disk = machine.disk(wanted_disk)
     machine.ports(params["ports"], params["own_units"])
     machine.kernel()
+    machine.inotify()
     name = machine.name(params["node_name"])
     machine.commands(params["commands"])
     machine.kubernetes(params["own_mark"])

@@ -16,6 +16,7 @@ from .scenario import CHECKOUT, Scenario
 from .shell import Failure, last_line, run
 
 BOOT_SECONDS = 120
+INOTIFY_INSTANCES = 1024
 # overlayfs does not stack on the container's own overlayfs, so containerd's folders lie on volumes.
 VOLUMES = {"rancher": "/var/lib/rancher", "containerd": "/var/lib/containerd"}
 # Everything but SYS_RESOURCE, which the engine itself may lack; nothing of the host's is mounted, above all no cgroups.
@@ -33,6 +34,7 @@ def up(scenario: Scenario, say: Callable[[str], None] = print) -> None:
     :raises Failure: with the failed units or the last line of the machine's log.
     """
     engine.ensure(say)
+    _room_for_watchers(say)
     image.ensure(image.NODE, say)
     network.ensure(scenario)
     public = _key(scenario)
@@ -47,6 +49,17 @@ def up(scenario: Scenario, say: Callable[[str], None] = print) -> None:
     for node in scenario.nodes:
         _wait_for_ssh(scenario, node)
         say(f"machine {node} ({scenario.address(node)}): running, {'new' if node in fresh else 'as it was'}")
+
+
+def _room_for_watchers(say: Callable[[str], None]) -> None:
+    """All machines share this host's inotify instances: 128 are used up by four machines with a kubelet each."""
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    try:
+        if int(limit.read_text()) < INOTIFY_INSTANCES:
+            limit.write_text(str(INOTIFY_INSTANCES))
+            say(f"engine: raised fs.inotify.max_user_instances to {INOTIFY_INSTANCES}")
+    except (OSError, ValueError):
+        return  # not ours to change; the playbook's preflight says so where it is too little
 
 
 def down(scenario: Scenario, say: Callable[[str], None] = print, *, anyones: bool = False) -> None:

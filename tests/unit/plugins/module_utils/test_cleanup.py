@@ -84,6 +84,16 @@ def test_cgroups_are_found_in_every_hierarchy_innermost_first(tmp_path):
     assert (tmp_path / "cpu" / "system.slice").exists()
 
 
+def test_routes_into_the_pods_network_are_found():
+    listing = """[{"dst": "default", "gateway": "10.0.0.1"}, {"dst": "10.42.1.0/24", "gateway": "10.0.0.12"},
+                  {"dst": "10.42.0.7", "dev": "veth1"}, {"dst": "10.4.0.0/16", "dev": "eth0"}]"""
+    assert cleanup.routes_into(["10.42.0.0/16"], listing) == ["10.42.1.0/24", "10.42.0.7/32"]
+    assert cleanup.routes_into(["fd00::/8"], listing) == []
+    assert cleanup.routes_into(["10.42.0.0/16"], "") == []
+    with pytest.raises(ValueError, match="does not appear to be"):
+        cleanup.routes_into(["pods"], listing)
+
+
 def test_namespaces_are_chosen_by_the_beginning_of_their_name(tmp_path):
     for name in ("cni-1", "mine"):
         (tmp_path / name).touch()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import time
 from pathlib import Path
@@ -178,3 +179,17 @@ def test_clock() -> None:
     machine.clock(time.time() + 3600, 60)
     assert checks(machine) == ["clock"]
     assert "behind" in machine.findings[0]["cause"]
+
+
+def test_inotify_instances_that_are_used_up(tmp_path: Path) -> None:
+    machine = Machine(str(tmp_path))
+    machine.inotify()
+    assert checks(machine) == []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 8, hard))  # EMFILE as well
+    try:
+        machine.inotify()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert checks(machine) == ["inotify"]
+    assert "16" in machine.findings[0]["cause"]
