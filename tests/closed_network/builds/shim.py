@@ -4,7 +4,7 @@
 
 Debian trixie's rustc is 1.85, but runwasi's containerd-shimkit 0.1.2 needs 1.88 (let chains). The same release has a
 newer compiler, kept for browsers, as rustc-web; it cannot be installed beside rustc, so it replaces it in this
-container alone. libseccomp is linked statically: a node need not have it.
+container alone. libseccomp is linked statically: a node need not have it. `rust/shim/build.sh` patches one crate.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ apt-get update -qq && apt-get install -y -qq --no-install-recommends rustc-web c
 export CARGO_TARGET_DIR=/build/target
 export WASMEDGE_LIB_DIR=/usr/lib/x86_64-linux-gnu WASMEDGE_INCLUDE_DIR=/usr/include
 export LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=/usr/lib/x86_64-linux-gnu
-cargo build --locked --release --manifest-path /src/rust/Cargo.toml -p containerd-shim-wasmedge
+bash /src/rust/shim/build.sh /build
 mkdir -p /build/shim /build/static
 install -m 0755 /build/target/release/$name /build/shim/
 readelf -d /build/shim/$name | grep -q 'RUNPATH.*/opt/wasinn/wasmedge/current/lib64' || {
