@@ -13,6 +13,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -117,6 +118,12 @@ def routes_into(networks: list[str], listing: str) -> list[str]:
         if any(destination.version == network.version and destination.subnet_of(network) for network in wanted):
             found.append(str(destination))
     return found
+
+
+def without_chains(rules: str, prefixes: list[str]) -> str:
+    """Return what C(iptables-save) prints without the chains whose names begin so, and without rules that name them."""
+    ours = re.compile(r"(?:^:|\s)(?:" + "|".join(map(re.escape, prefixes)) + ")") if prefixes else None
+    return "".join(line for line in rules.splitlines(True) if not (ours and ours.search(line)))
 
 
 def namespaces_of(prefix: str, root: str = "/run/netns") -> list[str]:

@@ -175,7 +175,9 @@ class Machine:
                 if handle < 0:
                     if ctypes.get_errno() == errno.EMFILE:
                         cause = f"Of a user's {limit} inotify instances fewer than {wanted} are left for kubelet and containerd."
-                        self._say("inotify", cause, "Set fs.inotify.max_user_instances=1024 with sysctl and in /etc/sysctl.d.")
+                        self._say(
+                            "inotify", cause, "Set fs.inotify.max_user_instances=1024 with sysctl and in /etc/sysctl.d."
+                        )
                     return
                 handles.append(handle)
         finally:

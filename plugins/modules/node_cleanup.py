@@ -48,6 +48,11 @@ options:
     type: list
     elements: str
     default: []
+  iptables_chains:
+    description: Beginnings of the names of chains of iptables and ip6tables to remove, with the rules that lead there.
+    type: list
+    elements: str
+    default: []
   cgroups:
     description: Names of top-level cgroups to remove once they are empty.
     type: list
@@ -107,6 +112,19 @@ def nft_tables(module: AnsibleModule, wanted: list[str]) -> list[str]:
     return [table for table in wanted if table in existing]
 
 
+def iptables_left(module: AnsibleModule, prefixes: list[str]) -> dict[str, str]:
+    """Return for C(iptables) and C(ip6tables) the rules without our chains, where there are such chains."""
+    left = {}
+    for program in ("iptables", "ip6tables") if prefixes else ():
+        save = module.get_bin_path(f"{program}-save")
+        if save:
+            _rc, rules, _err = module.run_command([save])
+            kept = cleanup.without_chains(rules, prefixes)
+            if kept != rules:
+                left[program] = kept
+    return left
+
+
 def pod_routes(module: AnsibleModule, networks: list[str]) -> list[str]:
     """Return the destinations of the routes into the networks."""
     if not networks:
@@ -135,6 +153,8 @@ def remove(module: AnsibleModule, found: dict[str, list[Any]]) -> None:
         module.run_command([ip, "route", "delete", destination])
     for table in found["nftables"]:
         module.run_command([module.get_bin_path("nft", required=True), "delete", "table", *table.split()])
+    for program, rules in iptables_left(module, module.params["iptables_chains"]).items():
+        module.run_command([module.get_bin_path(f"{program}-restore", required=True)], data=rules, check_rc=True)
     cleanup.remove_cgroups(found["cgroups"])
     try:
         for path in found["paths"]:
@@ -157,6 +177,7 @@ def main() -> None:
             "routes": {"type": "list", "elements": "str", "default": []},
             "network_namespaces": {"type": "str", "default": ""},
             "nftables": {"type": "list", "elements": "str", "default": []},
+            "iptables_chains": {"type": "list", "elements": "str", "default": []},
             "cgroups": {"type": "list", "elements": "str", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
             "empty_directories": {"type": "list", "elements": "path", "default": []},
@@ -171,6 +192,7 @@ def main() -> None:
         "routes": pod_routes(module, module.params["routes"]),
         "network_namespaces": cleanup.namespaces_of(module.params["network_namespaces"]),
         "nftables": nft_tables(module, module.params["nftables"]),
+        "iptables": list(iptables_left(module, module.params["iptables_chains"])),
         "cgroups": cleanup.cgroups_of(module.params["cgroups"]),
         "paths": paths,
         "empty_directories": cleanup.empty_of(module.params["empty_directories"], paths),

@@ -94,6 +94,26 @@ def test_routes_into_the_pods_network_are_found():
         cleanup.routes_into(["pods"], listing)
 
 
+def test_chains_go_with_the_rules_that_lead_to_them():
+    rules = """*filter
+:INPUT ACCEPT [0:0]
+:KUBE-FIREWALL - [0:0]
+:MY-KUBE - [0:0]
+-A INPUT -j KUBE-FIREWALL
+-A INPUT -p tcp -j MY-KUBE
+-A KUBE-FIREWALL -j DROP
+COMMIT
+"""
+    assert cleanup.without_chains(rules, ["KUBE-", "CNI-"]).splitlines() == [
+        "*filter",
+        ":INPUT ACCEPT [0:0]",
+        ":MY-KUBE - [0:0]",
+        "-A INPUT -p tcp -j MY-KUBE",
+        "COMMIT",
+    ]
+    assert cleanup.without_chains(rules, []) == rules
+
+
 def test_namespaces_are_chosen_by_the_beginning_of_their_name(tmp_path):
     for name in ("cni-1", "mine"):
         (tmp_path / name).touch()
