@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import time
 
 PROC = "/proc"
@@ -152,6 +153,19 @@ def remove_cgroups(paths: list[str]) -> None:
             os.rmdir(path)
         except OSError:
             continue
+
+
+def dead_sockets_in(folders: list[str], proc: str = PROC) -> list[str]:
+    """Return the sockets in the folders that no process has bound any more, such as those of shims that were killed."""
+    with open(os.path.join(proc, "net", "unix"), encoding="utf-8", errors="replace") as handle:
+        bound = {line.split()[-1] for line in handle}
+    found = []
+    for folder in folders:
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            path = os.path.join(folder, name)
+            if stat.S_ISSOCK(os.lstat(path).st_mode) and path not in bound:
+                found.append(path)
+    return found
 
 
 def paths_of(paths: list[str]) -> list[str]:

@@ -58,6 +58,11 @@ options:
     type: list
     elements: str
     default: []
+  dead_sockets:
+    description: Directories from which sockets are removed that no process has bound any more.
+    type: list
+    elements: path
+    default: []
   paths:
     description: Files and directories to remove. Of a mount point the content is removed and the mount stays.
     type: list
@@ -157,13 +162,13 @@ def remove(module: AnsibleModule, found: dict[str, list[Any]]) -> None:
         module.run_command([module.get_bin_path(f"{program}-restore", required=True)], data=rules, check_rc=True)
     cleanup.remove_cgroups(found["cgroups"])
     try:
-        for path in found["paths"]:
+        for path in cleanup.dead_sockets_in(module.params["dead_sockets"]) + found["paths"]:
             cleanup.remove_path(path)
     except OSError as exc:
         module.fail_json(
             msg=f"{exc.filename} cannot be removed ({exc.strerror}). Remedy: free it and run the reset again."
         )
-    for path in found["empty_directories"]:
+    for path in cleanup.empty_of(module.params["empty_directories"], []):
         os.rmdir(path)
 
 
@@ -179,6 +184,7 @@ def main() -> None:
             "nftables": {"type": "list", "elements": "str", "default": []},
             "iptables_chains": {"type": "list", "elements": "str", "default": []},
             "cgroups": {"type": "list", "elements": "str", "default": []},
+            "dead_sockets": {"type": "list", "elements": "path", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
             "empty_directories": {"type": "list", "elements": "path", "default": []},
         },
@@ -194,6 +200,7 @@ def main() -> None:
         "nftables": nft_tables(module, module.params["nftables"]),
         "iptables": list(iptables_left(module, module.params["iptables_chains"])),
         "cgroups": cleanup.cgroups_of(module.params["cgroups"]),
+        "dead_sockets": cleanup.dead_sockets_in(module.params["dead_sockets"]),
         "paths": paths,
         "empty_directories": cleanup.empty_of(module.params["empty_directories"], paths),
     }

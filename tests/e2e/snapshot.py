@@ -20,7 +20,7 @@ VOLATILE = (
         "/var/lib/systemd/timers",
     ),
     *("/var/lib/systemd/random-seed", "/var/log/wtmp", "/var/log/lastlog", "/var/log/wtmp.db", "/var/lib/wtmpdb"),
-    *("/root/.ssh", "/var/lib/systemd/linger", "/var/lib/private", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname"),
+    *("/root/.ssh", "/var/lib/systemd/linger", "/var/lib/private", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/root/.kube"),
 )
 PRUNED = " -o ".join(f"-path {path}" for path in VOLATILE)
 COMMANDS = {
@@ -31,7 +31,9 @@ COMMANDS = {
     "units": "systemctl list-unit-files --no-legend --plain | sort; systemctl list-units --type service --no-legend --plain "
     "| cut -d' ' -f1 | grep -v '^user' | sort",
     "interfaces": "ip -brief link | cut -d@ -f1 | awk '{print $1}' | sort; ip route | sort",
-    "firewall": "nft list ruleset; iptables-save 2>/dev/null | grep -v '^#' || true",
+    # Rules: an empty chain that lets everything through is left by whoever calls iptables.
+    "firewall": r"nft list ruleset | grep -vE '^\s*(table .*|chain .*|type .*|\}|#.*)?$' "
+    "| sed -E 's/counter packets [0-9]+ bytes [0-9]+ //; s/^\\s+//' | sort",
     "users": "getent passwd; getent group",
     "ports": "ss -Hltn | awk '{print $4}' | sort",
     "mounts": "awk '{print $2}' /proc/self/mounts | grep -vE '^/(proc|sys|dev)' | sort",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -148,3 +149,12 @@ def test_a_mount_point_is_emptied_and_stays(tmp_path):
         assert cleanup.empty_of([str(tmp_path)], []) == []
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_sockets_that_nobody_has_bound_are_dead(tmp_path):
+    with socket.socket(socket.AF_UNIX) as living, socket.socket(socket.AF_UNIX) as dead:
+        living.bind(str(tmp_path / "living"))
+        dead.bind(str(tmp_path / "dead"))
+        dead.close()
+        (tmp_path / "file").touch()
+        assert cleanup.dead_sockets_in([str(tmp_path), str(tmp_path / "absent")]) == [str(tmp_path / "dead")]

@@ -77,6 +77,9 @@ state = {{ printf "%q" .State }}
 [grpc]
   address = {{ printf "%q" .Socket }}
 
+[plugins.'io.containerd.internal.v1.opt']
+  path = {{ printf "%q" .Root }}
+
 [plugins.'io.containerd.nri.v1.nri']
   disable = true
 
