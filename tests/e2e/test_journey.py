@@ -72,6 +72,17 @@ def test_preflight_tells_what_is_wrong_on_all_machines_at_once(cluster, before):
         assert re.search(rf"{node}: \[memory\] .*Remedy: ", result.output)
 
 
+def test_another_kubernetes_is_refused_and_left_alone(cluster, before):
+    unit = "/etc/systemd/system/k3s.service"
+    cluster.run("node2", f"printf '[Service]\nExecStart=/bin/sleep infinity\n' >{unit}")
+    for playbook in ("preflight", "reset"):
+        result = cluster.play(playbook)
+        assert result.rc != 0
+        assert re.search(r"node2: .*k3s.*Remedy: ", result.output)
+        assert cluster.run("node2", f"test -e {unit}").returncode == 0
+    cluster.run("node2", f"rm {unit} && systemctl daemon-reload")
+
+
 @pytest.mark.parametrize(
     ("artifact", "url", "expected"),
     [
