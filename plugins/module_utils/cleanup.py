@@ -18,6 +18,7 @@ import shutil
 import signal
 import stat
 import time
+from typing import Union
 
 PROC = "/proc"
 CGROUP_ROOT = "/sys/fs/cgroup"
@@ -104,6 +105,16 @@ def interfaces_of(names: list[str], root: str = "/sys/class/net") -> list[str]:
     return found
 
 
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
+
+def _within(inner: Network, outer: Network) -> bool:
+    """Whether a network lies in another one; those of different versions never do."""
+    if isinstance(inner, ipaddress.IPv4Network):
+        return isinstance(outer, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return isinstance(outer, ipaddress.IPv6Network) and inner.subnet_of(outer)
+
+
 def routes_into(networks: list[str], listing: str) -> list[str]:
     """Return the destinations of the routes that lie within the networks.
 
@@ -116,7 +127,7 @@ def routes_into(networks: list[str], listing: str) -> list[str]:
             destination = ipaddress.ip_network(route["dst"])
         except ValueError:  # "default"
             continue
-        if any(destination.version == network.version and destination.subnet_of(network) for network in wanted):
+        if any(_within(destination, network) for network in wanted):
             found.append(str(destination))
     return found
 

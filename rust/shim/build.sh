@@ -23,7 +23,8 @@ stamp=$(cat "$rust"/shim/patches/*.patch; echo "$crate")
 patched=$folder/containerd-shimkit
 if [ "$(cat "$patched/.patched" 2>/dev/null)" != "$stamp" ]; then
   rm -rf "$patched"
-  cp -R "$(ls -d "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/$crate | head -n 1)" "$patched"
+  fetched=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -mindepth 2 -maxdepth 2 -name "$crate" -print -quit)
+  cp -R "$fetched" "$patched"
   # The ceiling: inside of a repository, git would look for the files at its top, and say nothing.
   (cd "$patched" && GIT_CEILING_DIRECTORIES=$folder git apply "$rust"/shim/patches/*.patch)
   printf '%s\n' "$stamp" > "$patched/.patched"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -130,12 +130,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for item in items if item not in here] + here
 
 
+JOURNEY_FAILED = pytest.StashKey[str]()
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Remember the first failure of a journey, whose later tests build on it."""
     report = yield
-    if report.failed and item.module.__name__.endswith("test_journey"):
-        item.session.journey_failed = getattr(item.session, "journey_failed", item.name)
+    if report.failed and item.path.stem == "test_journey":
+        item.session.stash.setdefault(JOURNEY_FAILED, item.name)
     return report
 
 

@@ -20,7 +20,15 @@ VOLATILE = (
         "/var/lib/systemd/timers",
     ),
     *("/var/lib/systemd/random-seed", "/var/log/wtmp", "/var/log/lastlog", "/var/log/wtmp.db", "/var/lib/wtmpdb"),
-    *("/root/.ssh", "/var/lib/systemd/linger", "/var/lib/private", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/root/.kube"),
+    *(
+        "/root/.ssh",
+        "/var/lib/systemd/linger",
+        "/var/lib/private",
+        "/etc/resolv.conf",
+        "/etc/hosts",
+        "/etc/hostname",
+        "/root/.kube",
+    ),
 )
 PRUNED = " -o ".join(f"-path {path}" for path in VOLATILE)
 COMMANDS = {

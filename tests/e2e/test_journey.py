@@ -16,6 +16,7 @@ from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place
 
 from .cluster import Cluster, changes, published_sha256
+from .conftest import JOURNEY_FAILED
 from .snapshot import Snapshot, differences
 
 MODEL = "smollm2-135m-instruct"
@@ -34,7 +35,7 @@ STATIC_SHIM = f"{RUNWASI}/containerd-shim-wasmedge/v0.6.0/containerd-shim-wasmed
 @pytest.fixture(autouse=True)
 def in_order(request: pytest.FixtureRequest) -> None:
     """Skip what builds on a test that failed."""
-    if failed := getattr(request.session, "journey_failed", None):
+    if failed := request.session.stash.get(JOURNEY_FAILED, None):
         pytest.skip(f"{failed} failed before")
 
 
