@@ -178,6 +178,24 @@ def test_secrets_are_readable_by_root_alone(cluster):
         )
 
 
+def test_a_restart_of_k3s_keeps_the_model_running(cluster):
+    """containerd comes back with it and asks the shims; upstream's has no answer and its pod breaks."""
+
+    def container():
+        (pod,) = cluster.kubectl("get", "pods", "-n", "llamaedge")["items"]
+        (status,) = pod["status"]["containerStatuses"]
+        return pod["spec"]["nodeName"], status["containerID"], status["restartCount"], "running" in status["state"]
+
+    before = container()
+    (service,) = cluster.kubectl("get", "services", "-n", "llamaedge")["items"]
+    url = f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}/v1/models"
+    ask = f"python3 -c \"import urllib.request as web; web.urlopen('{url}', timeout=5)\""
+    for _ in range(2):
+        cluster.run(before[0], "systemctl restart 'k3s*.service' && sleep 20")  # time to fail: an old shim's pod did
+        cluster.run("node1", f"for _ in $(seq 30); do {ask} && exit; sleep 2; done; exit 1")
+        assert container() == before
+
+
 def test_verify_names_each_fault_and_takes_the_label_away(cluster):
     cluster.put("node1", OLD_PLUGIN, "libwasmedgePluginWasiNN.so", PLUGIN)
     cluster.put("node2", STATIC_SHIM, Path(SHIM).name, SHIM)
