@@ -79,9 +79,12 @@ def start(say: Callable[[str], None] = print) -> None:
     """
     STATE.mkdir(parents=True, exist_ok=True)
     log = STATE / "dockerd.log"
+    # The usual file may name a process that has that id by now, of an engine which was killed; dockerd would refuse.
+    own = STATE / "docker.pid"
+    own.unlink(missing_ok=True)
     with log.open("ab") as sink:
         child = subprocess.Popen(
-            ["dockerd", *os.environ.get("WASINN_DOCKERD_ARGS", "").split()],
+            ["dockerd", f"--pidfile={own}", *os.environ.get("WASINN_DOCKERD_ARGS", "").split()],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
