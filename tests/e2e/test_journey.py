@@ -190,7 +190,7 @@ def test_a_restart_of_k3s_keeps_the_model_running(cluster):
     (service,) = cluster.kubectl("get", "services", "-n", "llamaedge")["items"]
     url = f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}/v1/models"
     ask = f"python3 -c \"import urllib.request as web; web.urlopen('{url}', timeout=5)\""
-    for _ in range(2):
+    for _attempt in range(2):
         cluster.run(before[0], "systemctl restart 'k3s*.service' && sleep 20")  # time to fail: an old shim's pod did
         cluster.run("node1", f"for _ in $(seq 30); do {ask} && exit; sleep 2; done; exit 1")
         assert container() == before

