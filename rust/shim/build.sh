@@ -33,7 +33,10 @@ fi
 # Cargo.lock names the crate by its checksum, which a path has not: the copy's may be rewritten, without the network.
 rm -rf "$folder/workspace"
 mkdir "$folder/workspace"
-cp -Rp "$rust"/Cargo.toml "$rust"/Cargo.lock "$rust"/shim "$rust"/probe "$folder/workspace/"
+cp -Rp "$rust"/Cargo.toml "$rust"/Cargo.lock "$folder/workspace/"
+for member in "$rust"/*/Cargo.toml; do
+  cp -Rp "$(dirname "$member")" "$folder/workspace/"
+done
 command=$1
 shift
 cargo "$command" --offline --config "patch.crates-io.containerd-shimkit.path=\"$patched\"" \
