@@ -1,0 +1,9 @@
+// SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+// SPDX-License-Identifier: Apache-2.0
+
+//! HTTP/1.1: heads, framing, limits, a small server and client.
+
+pub mod client;
+pub mod message;
+
+pub use message::{Reply, Request};
