@@ -133,10 +133,13 @@ func (a *Agent) Run(ctx context.Context, cluster supervisor.Cluster) error {
 	if cluster.FlannelBackend == "none" {
 		return nil
 	}
-	return a.startNetwork(ctx, client, cluster)
+	if err := a.startNetwork(ctx, client, cluster); err != nil {
+		return err
+	}
+	return a.enforcePolicies(ctx, client)
 }
 
-// Client may read nodes, services and endpoints, in kube-proxy's name.
+// Client may read nodes, services, endpoints, pods and policies, in kube-proxy's name.
 func (a *Agent) Client() (*kubernetes.Clientset, error) {
 	settings, err := clientcmd.BuildConfigFromFlags("", filepath.Join(a.dir, "kubeproxy.kubeconfig"))
 	if err != nil {
