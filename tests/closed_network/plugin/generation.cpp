@@ -6,6 +6,8 @@
 #include "json.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <sched.h>
 
 namespace wasinn {
@@ -209,8 +211,12 @@ Errno Generation::embed() {
   if (Values == nullptr) {
     return fail(Errno::RuntimeError, "GGML backend: Error: the model gave no embedding.");
   }
-  const auto Size = static_cast<std::size_t>(llama_n_embd(TheModel->raw()));
-  Output = nlohmann::json{{"n_embedding", Size}, {"embedding", std::vector<float>(Values, Values + Size)}}.dump();
+  std::vector<float> Vector(Values, Values + llama_n_embd(TheModel->raw()));
+  const auto Length = std::sqrt(std::inner_product(Vector.begin(), Vector.end(), Vector.begin(), 0.0));
+  for (auto &Value : Vector) { // of length one, as llama.cpp's own programs give them
+    Value = Length > 0.0 ? static_cast<float>(Value / Length) : 0.0F;
+  }
+  Output = nlohmann::json{{"n_embedding", Vector.size()}, {"embedding", Vector}}.dump();
   return Errno::Success;
 }
 

@@ -15,8 +15,8 @@ pub enum Kind {
     Text,
 }
 
-/// A checked request. The `model` that it names is not looked at: as in llama-api-server with one model,
-/// the loaded one answers.
+/// A checked request. The `model` that it names is not looked at: as in llama-api-server, the loaded one answers
+/// and the answer says which that was.
 #[derive(Debug)]
 pub struct Job {
     pub kind: Kind,
@@ -70,13 +70,13 @@ struct Part {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
+pub enum OneOrMany {
     One(String),
     Many(Vec<String>),
 }
 
 impl OneOrMany {
-    fn list(self) -> Vec<String> {
+    pub fn list(self) -> Vec<String> {
         match self {
             Self::One(text) => vec![text],
             Self::Many(texts) => texts,
@@ -113,7 +113,7 @@ pub fn read(
                 .prompt
                 .map(OneOrMany::list)
                 .unwrap_or_default()
-                .concat();
+                .join(" ");
             if prompts.is_empty() {
                 return Err("'prompt' is missing or empty".into());
             }
@@ -158,7 +158,8 @@ pub fn read(
         kind,
         prompt,
         sampling,
-        stream: request.stream.unwrap_or(false),
+        // llama-api-server streams chats alone.
+        stream: kind == Kind::Chat && request.stream.unwrap_or(false),
         include_usage: request
             .stream_options
             .and_then(|options| options.include_usage)
@@ -223,9 +224,9 @@ pub struct Head<'a> {
 impl Head<'_> {
     fn object(&self, chunk: bool) -> Value {
         let object = match (self.kind, chunk) {
+            (Kind::Text, _) => "text_completion",
             (Kind::Chat, false) => "chat.completion",
             (Kind::Chat, true) => "chat.completion.chunk",
-            (Kind::Text, _) => "text_completion",
         };
         json!({"id": self.id, "object": object, "created": self.created, "model": self.model})
     }
@@ -244,19 +245,15 @@ impl Head<'_> {
         answer
     }
 
-    /// One event of a stream: new text, or the end.
-    pub fn part(&self, text: Option<&str>, first: bool, finish: Option<Finish>) -> Value {
+    /// One event of a stream. llama-api-server names the role in each, and a reason only where the context ended.
+    pub fn part(&self, text: Option<&str>, finish: Option<Finish>) -> Value {
         let mut answer = self.object(true);
-        let mut choice = match (self.kind, text) {
-            (Kind::Chat, Some(text)) => json!({"index": 0, "delta": {"content": text}}),
-            (Kind::Chat, None) => json!({"index": 0, "delta": {}}),
-            (Kind::Text, text) => json!({"index": 0, "text": text.unwrap_or("")}),
-        };
-        if self.kind == Kind::Chat && first {
-            choice["delta"]["role"] = json!("assistant");
-        }
-        choice["finish_reason"] = finish.map_or(Value::Null, |finish| json!(reason(finish)));
-        answer["choices"] = json!([choice]);
+        answer["choices"] = json!([{
+            "index": 0,
+            "delta": {"role": "assistant", "content": text},
+            "logprobs": null,
+            "finish_reason": finish.map(reason),
+        }]);
         answer
     }
 
@@ -269,7 +266,7 @@ impl Head<'_> {
     }
 }
 
-fn usage(used: Usage) -> Value {
+pub fn usage(used: Usage) -> Value {
     json!({
         "prompt_tokens": used.prompt,
         "completion_tokens": used.completion,
@@ -282,11 +279,6 @@ fn reason(finish: Finish) -> &'static str {
         Finish::Stop => "stop",
         Finish::Length => "length",
     }
-}
-
-/// An error body as OpenAI's clients read it. `code`: a short word or null.
-pub fn error(message: &str, kind: &str, code: Option<&str>) -> Value {
-    json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
 }
 
 #[cfg(test)]
@@ -353,6 +345,20 @@ mod tests {
     }
 
     #[test]
+    fn text_completions_join_their_prompts_and_never_stream() {
+        let body = br#"{"prompt":["a","b"],"stream":true}"#;
+        let job = read(
+            Kind::Text,
+            body,
+            Template::Chatml,
+            &Sampling::default(),
+            false,
+        )
+        .unwrap();
+        assert_eq!((job.prompt.as_str(), job.stream), ("a b", false));
+    }
+
+    #[test]
     fn answers_have_openais_shape() {
         let head = Head {
             kind: Kind::Chat,
@@ -370,13 +376,13 @@ mod tests {
         );
         assert_eq!(whole["choices"][0]["message"]["content"], "Paris.");
         assert_eq!(whole["usage"]["total_tokens"], 5);
-        let first = head.part(Some("Pa"), true, None);
+        let part = head.part(Some("Pa"), None);
         assert_eq!(
-            first["choices"][0]["delta"],
+            part["choices"][0]["delta"],
             json!({"role": "assistant", "content": "Pa"})
         );
         assert_eq!(
-            head.part(None, false, Some(Finish::Length))["choices"][0]["finish_reason"],
+            head.part(None, Some(Finish::Length))["choices"][0]["finish_reason"],
             "length"
         );
         assert_eq!(head.used(Usage::default())["choices"], json!([]));

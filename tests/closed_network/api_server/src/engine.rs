@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 // SPDX-License-Identifier: Apache-2.0
 
-//! The model behind WASI-NN: one prompt at a time, token by token.
+//! The models behind WASI-NN: one prompt at a time, token by token or to a vector.
 
 use crate::sampling::{Finish, Sampling, Usage};
 use crate::text::TextStream;
-use serde_json::{json, Map, Value};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue, Map, Value};
 use std::fmt;
 use tokio::sync::OwnedMutexGuard;
 use wasmedge_wasi_nn::{
@@ -15,6 +16,8 @@ use wasmedge_wasi_nn::{
 
 /// Larger than any token piece and than the plugin's metadata.
 const BUFFER_BYTES: usize = 4096;
+/// An embedding as text: 8192 numbers of 25 characters.
+const EMBEDDING_BYTES: usize = 200 << 10;
 const TEXT: usize = 0;
 const METADATA: usize = 1;
 /// llama.cpp's LLAMA_DEFAULT_SEED: another seed for every answer.
@@ -73,6 +76,42 @@ impl Engine {
         })
     }
 
+    /// The vector of a text, as the plugin wrote its numbers, and how many tokens the text has.
+    pub fn embed(&mut self, text: &str) -> Result<(Box<RawValue>, u64), EngineError> {
+        #[derive(Deserialize)]
+        struct Output {
+            embedding: Box<RawValue>,
+        }
+        let broken = |what: &str, error: &dyn fmt::Display| {
+            EngineError::Failed(format!(
+                "{what} the embedding failed ({error}); see the plugin's lines in this log"
+            ))
+        };
+        self.set(TEXT, text.as_bytes())?;
+        self.context.compute().map_err(|error| match error {
+            Error::BackendError(BackendError::PromptTooLong) => EngineError::TooLong,
+            error => broken("computing", &error),
+        })?;
+        let mut buffer = vec![0; EMBEDDING_BYTES];
+        let size = self
+            .context
+            .get_output(TEXT, &mut buffer)
+            .map_err(|error| broken("reading", &error))?;
+        let output: Output = serde_json::from_slice(&buffer[..size])
+            .map_err(|error| broken("understanding", &error))?;
+        Ok((output.embedding, self.input_tokens()))
+    }
+
+    /// Tokens of the last prompt, by the plugin's own count.
+    fn input_tokens(&self) -> u64 {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let counts = self.context.get_output(METADATA, &mut buffer).ok();
+        counts
+            .and_then(|size| serde_json::from_slice::<Value>(&buffer[..size]).ok())
+            .and_then(|counts| counts["input_tokens"].as_u64())
+            .unwrap_or(0)
+    }
+
     fn output(&self, index: usize) -> Result<Vec<u8>, Error> {
         let mut buffer = vec![0; BUFFER_BYTES];
         let size = self.context.get_output_single(index, &mut buffer)?;
@@ -94,6 +133,15 @@ impl Engine {
     }
 }
 
+/// All that this process computes with. Whoever holds it has the server's one turn: see `http`.
+pub struct Engines {
+    pub chat: Option<Engine>,
+    pub embedding: Option<Engine>,
+}
+
+/// The server's turn.
+pub type Turn = OwnedMutexGuard<Engines>;
+
 /// One step of an answer.
 pub enum Step {
     /// May be empty while a character or stop word is incomplete.
@@ -101,9 +149,9 @@ pub enum Step {
     End(Finish),
 }
 
-/// An answer in the making; it holds the model until it is dropped, finished or not.
+/// An answer in the making; it holds the turn until it is dropped, finished or not.
 pub struct Generation {
-    engine: OwnedMutexGuard<Engine>,
+    turn: Turn,
     text: TextStream,
     max_tokens: usize,
     end: Option<Finish>,
@@ -111,12 +159,9 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Gives the prompt to the model.
-    pub fn start(
-        mut engine: OwnedMutexGuard<Engine>,
-        prompt: &str,
-        sampling: &Sampling,
-    ) -> Result<Self, EngineError> {
+    /// Gives the prompt to the chat model.
+    pub fn start(mut turn: Turn, prompt: &str, sampling: &Sampling) -> Result<Self, EngineError> {
+        let engine = turn.chat.as_mut().ok_or_else(no_chat)?;
         let mut options = engine.options.clone();
         for (key, value) in [
             ("temp", json!(sampling.temperature)),
@@ -136,7 +181,7 @@ impl Generation {
         engine.set(METADATA, Value::Object(options).to_string().as_bytes())?;
         engine.set(TEXT, prompt.as_bytes())?;
         Ok(Self {
-            engine,
+            turn,
             text: TextStream::new(sampling.stop.clone()),
             max_tokens: sampling.max_tokens.unwrap_or(usize::MAX),
             end: None,
@@ -149,7 +194,7 @@ impl Generation {
         if let Some(finish) = self.end {
             return Ok(Step::End(finish));
         }
-        match self.engine.context.compute_single() {
+        match self.engine()?.context.compute_single() {
             Ok(()) => {}
             Err(Error::BackendError(BackendError::EndOfSequence)) => {
                 return Ok(self.close(Finish::Stop))
@@ -166,7 +211,7 @@ impl Generation {
                 )))
             }
         }
-        let piece = self.engine.output(TEXT).map_err(|error| {
+        let piece = self.engine()?.output(TEXT).map_err(|error| {
             EngineError::Failed(format!(
                 "reading a token failed ({error}); see the plugin's lines in this log"
             ))
@@ -183,6 +228,10 @@ impl Generation {
         Ok(Step::Text(text))
     }
 
+    fn engine(&mut self) -> Result<&mut Engine, EngineError> {
+        self.turn.chat.as_mut().ok_or_else(no_chat)
+    }
+
     /// The model ended by itself: what was held back comes first, the end with the next step.
     fn close(&mut self, finish: Finish) -> Step {
         self.end(finish);
@@ -196,17 +245,19 @@ impl Generation {
 
     fn end(&mut self, finish: Finish) {
         self.end = Some(finish);
-        let counts = self.engine.output(METADATA).ok();
-        let counts: Option<Value> = counts.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        self.usage.prompt = counts
-            .and_then(|counts| counts["input_tokens"].as_u64())
-            .unwrap_or(0);
+        self.usage.prompt = self.turn.chat.as_ref().map_or(0, Engine::input_tokens);
     }
+}
+
+fn no_chat() -> EngineError {
+    EngineError::Failed("this server has an embedding model alone".into())
 }
 
 impl Drop for Generation {
     fn drop(&mut self) {
         // Also after an error or a client that went away: the next prompt needs a clean context.
-        let _ = self.engine.context.fini_single();
+        if let Ok(engine) = self.engine() {
+            let _ = engine.context.fini_single();
+        }
     }
 }

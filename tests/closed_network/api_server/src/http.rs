@@ -1,17 +1,22 @@
 // SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 // SPDX-License-Identifier: Apache-2.0
 
-//! Routes, answers and event streams.
+//! Connections, routes and the plain texts that llama-api-server's errors are.
+//!
+//! llama-api-server computes on the one thread that also serves its connections, so while a model talks nobody else is
+//! answered: not even `/v1/models`. Here a request waits for the server's one turn before anything is done for it, which
+//! looks the same from outside, but for one thing: a client that leaves ends its generation.
 
-use crate::api::{self, Head, Job, Kind};
-use crate::args::Args;
-use crate::engine::{Engine, EngineError, Generation, Step};
-use crate::sampling::Finish;
-use hyper::body::{Bytes, HttpBody, Sender};
+use crate::api::{self, Head, Kind};
+use crate::args::{Args, Model};
+use crate::completion;
+use crate::embeddings;
+use crate::engine::{Engine, EngineError, Engines, Generation, Turn};
+use hyper::body::HttpBody;
 use hyper::server::conn::Http;
 use hyper::service::service_fn;
 use hyper::{header, Body, Method, Request, Response, StatusCode};
-use serde_json::{json, Value};
+use serde_json::{json, Map, Value};
 use std::convert::Infallible;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,21 +24,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
-use tokio::task::yield_now;
 use tokio::time::sleep;
 
 const MAX_BODY_BYTES: usize = 4 << 20;
+/// llama-api-server's name for the key that it compares, where a request has one at all.
+const API_KEY: &str = "API_KEY";
 
 struct Server {
     args: Args,
-    /// Requests wait here for their turn, in order: one model, one answer at a time.
-    engine: Arc<Mutex<Engine>>,
+    engines: Arc<Mutex<Engines>>,
+    api_key: Option<String>,
     started: u64,
     served: AtomicU64,
 }
 
 /// Opens the port and serves until the process is ended.
-pub async fn serve(args: Args, engine: Engine) -> io::Result<()> {
+pub async fn serve(args: Args, engines: Engines) -> io::Result<()> {
     let address = args.address;
     let listener = TcpListener::bind(address.to_string())
         .await
@@ -48,7 +54,8 @@ pub async fn serve(args: Args, engine: Engine) -> io::Result<()> {
     println!("llama-api-server (stand-in): listening on {address}");
     let server = Arc::new(Server {
         args,
-        engine: Arc::new(Mutex::new(engine)),
+        engines: Arc::new(Mutex::new(engines)),
+        api_key: std::env::var(API_KEY).ok(),
         started: now(),
         served: AtomicU64::new(0),
     });
@@ -79,7 +86,16 @@ pub async fn serve(args: Args, engine: Engine) -> io::Result<()> {
 async fn answer(server: Arc<Server>, request: Request<Body>) -> Result<Response<Body>, Infallible> {
     let began = Instant::now();
     let line = format!("{} {}", request.method(), request.uri().path());
-    let response = route(&server, request).await;
+    let mut response = route(&server, request).await;
+    for name in [
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+    ] {
+        response
+            .headers_mut()
+            .insert(name, header::HeaderValue::from_static("*"));
+    }
     println!(
         "{line} {} {} ms",
         response.status().as_u16(),
@@ -89,172 +105,112 @@ async fn answer(server: Arc<Server>, request: Request<Body>) -> Result<Response<
 }
 
 async fn route(server: &Server, request: Request<Body>) -> Response<Body> {
+    if let Some(refusal) = check_key(server, &request) {
+        return refusal;
+    }
+    if request.method() == Method::OPTIONS {
+        return json(String::new());
+    }
     let path = request.uri().path().to_string();
-    let expected = match path.as_str() {
-        "/v1/chat/completions" | "/v1/completions" => Method::POST,
-        "/v1/models" | "/v1/info" | "/echo" => Method::GET,
-        _ => {
-            return refuse(
-                StatusCode::NOT_FOUND,
-                &format!("'{path}' is not served here; see /v1/info"),
-                Some("not_found"),
-            )
-        }
-    };
-    if request.method() != expected && !(path == "/echo" && request.method() == Method::POST) {
-        return refuse(
-            StatusCode::METHOD_NOT_ALLOWED,
-            &format!("'{path}' takes {expected}"),
-            Some("method_not_allowed"),
-        );
-    }
-    match path.as_str() {
-        "/v1/models" => send(StatusCode::OK, &models(server)),
-        "/v1/info" => send(StatusCode::OK, &info(server)),
-        "/echo" => Response::new(Body::from("echo test")),
-        "/v1/chat/completions" => complete(server, Kind::Chat, request).await,
-        _ => complete(server, Kind::Text, request).await,
-    }
-}
-
-async fn complete(server: &Server, kind: Kind, request: Request<Body>) -> Response<Body> {
     let body = match read_body(request.into_body()).await {
         Ok(body) => body,
         Err(response) => return response,
     };
+    let turn = server.engines.clone().lock_owned().await;
+    match path.as_str() {
+        "/echo" => Response::new(Body::from("echo test")),
+        "/v1/models" => json(models(server).to_string()),
+        "/v1/info" => json(info(server).to_string()),
+        "/v1/chat/completions" => complete(server, turn, Kind::Chat, &body).await,
+        "/v1/completions" => complete(server, turn, Kind::Text, &body).await,
+        "/v1/embeddings" => embed(server, turn, &body),
+        path => refuse(
+            StatusCode::NOT_FOUND,
+            &format!("The requested service endpoint is not found: {path}"),
+        ),
+    }
+}
+
+/// llama-api-server compares a key only where the request has one: no header, no question.
+fn check_key(server: &Server, request: &Request<Body>) -> Option<Response<Body>> {
+    let given = request.headers().get(header::AUTHORIZATION)?;
+    let given = given.to_str().unwrap_or_default().split(' ').nth(1);
+    (server.api_key.is_some() && given != server.api_key.as_deref())
+        .then(|| refuse(StatusCode::UNAUTHORIZED, "Invalid API key."))
+}
+
+async fn complete(server: &Server, turn: Turn, kind: Kind, body: &[u8]) -> Response<Body> {
+    let Some(model) = &server.args.chat else {
+        return refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The chat completion is not supported in the embeddings mode.",
+        );
+    };
     let args = &server.args;
     let job = match api::read(
         kind,
-        &body,
-        args.template,
+        body,
+        model.template,
         &args.sampling,
         args.include_usage,
     ) {
         Ok(job) => job,
-        Err(message) => return refuse(StatusCode::BAD_REQUEST, &message, None),
+        Err(message) => return refuse(StatusCode::BAD_REQUEST, &message),
     };
-    let engine = server.engine.clone().lock_owned().await;
-    let mut generation = match Generation::start(engine, &job.prompt, &job.sampling) {
-        Ok(generation) => generation,
-        Err(error) => return failed(error),
-    };
-    // The first token before the status line: what is wrong with a prompt shows here.
-    let first = match generation.step() {
-        Ok(step) => step,
-        Err(error) => return failed(error),
-    };
-    let number = server.served.fetch_add(1, Ordering::Relaxed);
     let prefix = if kind == Kind::Chat {
         "chatcmpl"
     } else {
         "cmpl"
     };
+    let number = server.served.fetch_add(1, Ordering::Relaxed);
     let id = format!("{prefix}-{:x}-{number}", server.started);
-    if job.stream {
-        return stream(job, id, args.model_name.clone(), generation, first);
-    }
-    let (text, finish) = match gather(&mut generation, first).await {
-        Ok(answer) => answer,
-        Err(error) => return failed(error),
-    };
     let head = Head {
         kind,
         id: &id,
         created: now(),
-        model: &args.model_name,
+        model: &model.name,
     };
-    send(StatusCode::OK, &head.whole(&text, finish, generation.usage))
-}
-
-async fn gather(
-    generation: &mut Generation,
-    mut step: Step,
-) -> Result<(String, Finish), EngineError> {
-    let mut text = String::new();
-    loop {
-        match step {
-            Step::Text(part) => text += &part,
-            Step::End(finish) => return Ok((text, finish)),
+    // The first token before the status line: what is wrong with a prompt shows here.
+    let started = Generation::start(turn, &job.prompt, &job.sampling)
+        .and_then(|mut generation| generation.step().map(|step| (generation, step)));
+    match started {
+        Ok((generation, first)) if job.stream => {
+            completion::stream(job, id, model.name.clone(), generation, first)
         }
-        yield_now().await;
-        step = generation.step()?;
+        Ok((generation, first)) => completion::whole(generation, first, &head).await,
+        Err(EngineError::TooLong) => completion::too_long(&job, &head),
+        Err(error) => failed(&error),
     }
 }
 
-fn stream(
-    job: Job,
-    id: String,
-    model: String,
-    generation: Generation,
-    first: Step,
-) -> Response<Body> {
-    let (sender, body) = Body::channel();
-    tokio::spawn(async move {
-        let head = Head {
-            kind: job.kind,
-            id: &id,
-            created: now(),
-            model: &model,
-        };
-        // An error here means that the client went away: nobody is left to tell.
-        let _ = send_events(sender, &head, job.include_usage, generation, first).await;
-    });
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("text/event-stream"),
-    );
-    headers.insert(
-        header::CACHE_CONTROL,
-        header::HeaderValue::from_static("no-cache"),
-    );
-    response
-}
-
-async fn send_events(
-    mut sender: Sender,
-    head: &Head<'_>,
-    include_usage: bool,
-    mut generation: Generation,
-    mut step: Step,
-) -> Result<(), hyper::Error> {
-    let mut first = true;
-    loop {
-        match step {
-            Step::Text(text) if text.is_empty() => {}
-            Step::Text(text) => {
-                sender
-                    .send_data(event(&head.part(Some(&text), first, None)))
-                    .await?;
-                first = false;
-            }
-            Step::End(finish) => {
-                // One piece of data, one write: see http1_writev above.
-                let mut last = event(&head.part(None, first, Some(finish))).to_vec();
-                if include_usage {
-                    last.extend(event(&head.used(generation.usage)));
-                }
-                last.extend(b"data: [DONE]\n\n");
-                return sender.send_data(last.into()).await;
-            }
-        }
-        // Lets the connection write what was sent before the next token is computed.
-        yield_now().await;
-        step = match generation.step() {
-            Ok(step) => step,
-            Err(error) => {
-                eprintln!("llama-api-server: {error}");
-                return sender
-                    .send_data(event(&api::error(&error.to_string(), "server_error", None)))
-                    .await;
-            }
-        };
+fn embed(server: &Server, mut turn: Turn, body: &[u8]) -> Response<Body> {
+    let texts = match embeddings::read(body) {
+        Ok(texts) => texts,
+        Err(message) => return refuse(StatusCode::BAD_REQUEST, &message),
+    };
+    let (Some(model), Some(engine)) = (&server.args.embedding, turn.embedding.as_mut()) else {
+        return refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Computing embeddings is not supported in the chat mode.",
+        );
+    };
+    match embed_all(engine, &texts) {
+        Ok((vectors, tokens)) => json(embeddings::answer(&model.name, vectors, tokens)),
+        Err(error) => failed(&error),
     }
 }
 
-fn event(value: &Value) -> Bytes {
-    format!("data: {value}\n\n").into()
+type Vectors = Vec<Box<serde_json::value::RawValue>>;
+
+fn embed_all(engine: &mut Engine, texts: &[String]) -> Result<(Vectors, u64), EngineError> {
+    let mut tokens = 0;
+    let mut vectors = Vec::with_capacity(texts.len());
+    for text in texts {
+        let (vector, count) = engine.embed(text)?;
+        tokens += count;
+        vectors.push(vector);
+    }
+    Ok((vectors, tokens))
 }
 
 async fn read_body(mut body: Body) -> Result<Vec<u8>, Response<Body>> {
@@ -262,15 +218,14 @@ async fn read_body(mut body: Body) -> Result<Vec<u8>, Response<Body>> {
     while let Some(chunk) = body.data().await {
         let chunk = chunk.map_err(|error| {
             refuse(
-                StatusCode::BAD_REQUEST,
-                &format!("the request's body broke off ({error}); send it again"),
-                None,
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &format!("Fail to read buffer from request body. {error}"),
             )
         })?;
         if bytes.len() + chunk.len() > MAX_BODY_BYTES {
             let message =
                 format!("the request's body is longer than {MAX_BODY_BYTES} bytes; shorten it");
-            return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, &message, None));
+            return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, &message));
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -278,55 +233,47 @@ async fn read_body(mut body: Body) -> Result<Vec<u8>, Response<Body>> {
 }
 
 fn models(server: &Server) -> Value {
-    let name = &server.args.model_name;
-    json!({"object": "list", "data": [
-        {"id": name, "created": server.started, "object": "model", "owned_by": "Not specified"},
-    ]})
+    let entry = |model: &Model| json!({"id": model.name, "created": server.started, "object": "model", "owned_by": "Not specified"});
+    let all = [&server.args.chat, &server.args.embedding];
+    json!({"object": "list", "data": all.into_iter().flatten().map(entry).collect::<Vec<_>>()})
 }
 
 fn info(server: &Server) -> Value {
     let args = &server.args;
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "stands_in_for": "LlamaEdge llama-api-server 0.28",
-        "port": args.address.port().to_string(),
-        "models": [{
-            "name": args.model_name,
-            "type": "chat",
-            "prompt_template": args.template.name(),
-            "ctx_size": args.plugin_options["ctx-size"],
-            "batch_size": args.plugin_options["batch-size"],
-            "n_gpu_layers": args.plugin_options["n-gpu-layers"],
+    let described = |model: &Model, kind: &str| {
+        json!({
+            "name": model.name,
+            "type": kind,
+            "prompt_template": model.template.name(),
+            "ctx_size": model.options["ctx-size"],
+            "batch_size": model.options["batch-size"],
+            "n_gpu_layers": model.options["n-gpu-layers"],
             "temperature": args.sampling.temperature,
-        }],
-        "endpoints": ["/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/info", "/echo"],
-    })
-}
-
-fn failed(error: EngineError) -> Response<Body> {
-    match error {
-        EngineError::TooLong => refuse(
-            StatusCode::BAD_REQUEST,
-            &error.to_string(),
-            Some("context_length_exceeded"),
-        ),
-        EngineError::Failed(message) => {
-            eprintln!("llama-api-server: {message}");
-            send(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                &api::error(&message, "server_error", None),
-            )
+        })
+    };
+    let mut info = Map::new();
+    info.insert(
+        "api_server".into(),
+        json!({"type": "llama", "version": env!("CARGO_PKG_VERSION"), "port": args.address.port().to_string()}),
+    );
+    for (key, kind, model) in [
+        ("chat_model", "chat", &args.chat),
+        ("embedding_model", "embedding", &args.embedding),
+    ] {
+        if let Some(model) = model {
+            info.insert(key.into(), described(model, kind));
         }
     }
+    info.insert(
+        "extras".into(),
+        json!({"stands_in_for": "LlamaEdge llama-api-server 0.28"}),
+    );
+    Value::Object(info)
 }
 
-fn refuse(status: StatusCode, message: &str, code: Option<&str>) -> Response<Body> {
-    send(status, &api::error(message, "invalid_request_error", code))
-}
-
-fn send(status: StatusCode, value: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(value.to_string()));
-    *response.status_mut() = status;
+/// An answer of 200 with JSON.
+pub fn json(text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         header::HeaderValue::from_static("application/json"),
@@ -334,8 +281,25 @@ fn send(status: StatusCode, value: &Value) -> Response<Body> {
     response
 }
 
+/// The answer where computing failed; the log gets it too.
+pub fn failed(error: &EngineError) -> Response<Body> {
+    eprintln!("llama-api-server: {error}");
+    refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
+}
+
+/// An error as llama-api-server sends it: a line of text, not OpenAI's JSON, and no content type.
+fn refuse(status: StatusCode, message: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(if status == StatusCode::NOT_FOUND {
+        format!("404 {message}")
+    } else {
+        format!("{status}: {message}")
+    }));
+    *response.status_mut() = status;
+    response
+}
+
 /// Seconds since 1970.
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_secs())

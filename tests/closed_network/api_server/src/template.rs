@@ -22,6 +22,8 @@ pub enum Template {
     Gemma,
     /// The messages' text, one below the other.
     Plain,
+    /// Not for talking: the model's answer to a text is a vector.
+    Embedding,
 }
 
 impl FromStr for Template {
@@ -33,8 +35,9 @@ impl FromStr for Template {
             "llama-3-chat" => Ok(Self::Llama3),
             "gemma-instruct" => Ok(Self::Gemma),
             "none" => Ok(Self::Plain),
+            "embedding" => Ok(Self::Embedding),
             _ => Err(format!(
-                "prompt template '{name}' is not known to this stand-in; give chatml, llama-3-chat, gemma-instruct or none"
+                "prompt template '{name}' is not known to this stand-in; give chatml, llama-3-chat, gemma-instruct, embedding or none"
             )),
         }
     }
@@ -47,6 +50,7 @@ impl Template {
             Self::Llama3 => "llama-3-chat",
             Self::Gemma => "gemma-instruct",
             Self::Plain => "none",
+            Self::Embedding => "embedding",
         }
     }
 
@@ -56,7 +60,7 @@ impl Template {
             Self::Chatml => Some("<|im_end|>"),
             Self::Llama3 => Some("<|eot_id|>"),
             Self::Gemma => Some("<end_of_turn>"),
-            Self::Plain => None,
+            Self::Plain | Self::Embedding => None,
         }
     }
 
@@ -87,7 +91,7 @@ impl Template {
                         role_name(role, "model")
                     )
                 }
-                Self::Plain => format!("{text}\n"),
+                Self::Plain | Self::Embedding => format!("{text}\n"),
             };
         }
         prompt
@@ -95,7 +99,7 @@ impl Template {
                 Self::Chatml => "<|im_start|>assistant\n",
                 Self::Llama3 => "<|start_header_id|>assistant<|end_header_id|>\n\n",
                 Self::Gemma => "<start_of_turn>model\n",
-                Self::Plain => "",
+                Self::Plain | Self::Embedding => "",
             }
     }
 }
@@ -140,12 +144,18 @@ mod tests {
 
     #[test]
     fn names_lead_to_templates_and_back() {
-        for name in ["chatml", "llama-3-chat", "gemma-instruct", "none"] {
+        for name in [
+            "chatml",
+            "llama-3-chat",
+            "gemma-instruct",
+            "embedding",
+            "none",
+        ] {
             assert_eq!(name.parse::<Template>().unwrap().name(), name);
         }
-        assert!("embedding"
+        assert!("moxin-chat"
             .parse::<Template>()
             .unwrap_err()
-            .contains("'embedding'"));
+            .contains("'moxin-chat'"));
     }
 }
