@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
+use crate::api::Api;
+
 /// Where Kubernetes mounts CA, token and namespace into each pod.
 pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -38,7 +40,11 @@ impl Config {
     pub fn in_cluster() -> Result<Self, String> {
         let host = required("KUBERNETES_SERVICE_HOST")?;
         let port = env::var("KUBERNETES_SERVICE_PORT").unwrap_or_else(|_| "443".into());
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host
+        };
         let account = Path::new(SERVICE_ACCOUNT);
         let namespace = match set("NAMESPACE") {
             Some(name) => name,
@@ -54,6 +60,16 @@ impl Config {
             own_service: set("OWN_SERVICE"),
             reconcile: Duration::from_secs(300),
         })
+    }
+}
+
+impl Config {
+    /// Whether [`crate::watch`] can begin: address, CA and token.
+    ///
+    /// # Errors
+    /// One sentence with cause and remedy.
+    pub fn check(&self) -> Result<(), String> {
+        Api::new(self.clone())?.check()
     }
 }
 

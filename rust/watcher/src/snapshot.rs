@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the watcher tells: pools of endpoints, as the cluster has them now.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -11,10 +13,36 @@ use serde::{Deserialize, Serialize};
 pub struct Snapshot {
     /// One per Service with the label, sorted by name.
     pub pools: Vec<Pool>,
+    /// ClusterIP and port of the pools' Services, for those who want kube-proxy to choose; headless ones have none.
+    pub services: BTreeMap<String, SocketAddr>,
     /// False until Services and EndpointSlices were listed once: the empty `pools` then mean nothing.
     pub synced: bool,
     /// The pod that watches ([`crate::Config::own_pod`]) is about to go: take no new work, end the old.
     pub own_pod_terminating: bool,
+}
+
+impl fmt::Display for Snapshot {
+    /// For logs: `2 pools: a 3/3, b 1/2`, ready endpoints of all.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pools = self.pools.iter().map(|pool| {
+            let ready = pool
+                .endpoints
+                .iter()
+                .filter(|endpoint| endpoint.ready)
+                .count();
+            format!("{} {ready}/{}", pool.name, pool.endpoints.len())
+        });
+        write!(
+            f,
+            "{} pools: {}",
+            self.pools.len(),
+            pools.collect::<Vec<_>>().join(", ")
+        )?;
+        match self.own_pod_terminating {
+            true => f.write_str("; this pod is terminating"),
+            false => Ok(()),
+        }
+    }
 }
 
 /// One Service labelled `llamaedge/target=true`.
@@ -32,7 +60,7 @@ pub struct Pool {
     pub weight: u32,
     /// Annotation `llamaedge/slots`: requests at once for each endpoint.
     pub slots: Option<u32>,
-    /// Sorted by address, each address once.
+    /// Sorted by address; each address once, and one address of each pod.
     pub endpoints: Vec<Endpoint>,
 }
 
@@ -52,7 +80,9 @@ pub struct Endpoint {
 }
 
 /// What a model is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// `/v1/chat/completions`, `/v1/completions` and the rest.
