@@ -11,14 +11,29 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+#: What an entry has where it says nothing; the argument spec of the role models says the same.
 DEFAULTS: dict[str, Any] = {
+    "kind": "chat",
     "context": 2048,
-    "prompt_template": "chatml",
-    "replicas": 1,
-    "weight": 1,
+    "prompt_template": "",
+    "server": {},
     "args": [],
+    "env": {},
+    "aliases": [],
+    "weight": 1,
+    "slots": 1,
+    "replicas": None,
+    "autoscale": {},
     "resources": {},
     "hosts": [],
+    "node_selector": {},
+    "labels": {},
+    "annotations": {},
+    "priority_class": "",
+    "topology_spread": [],
+    "max_surge": 1,
+    "max_unavailable": 0,
+    "drain_seconds": None,
 }
 
 
@@ -29,7 +44,10 @@ def models_on(catalogue: Iterable[Mapping[str, Any]], host: str | None = None) -
     """
     models = []
     for entry in catalogue:
-        model = {**DEFAULTS, **entry}
+        # A nested option that was left out arrives from the argument spec as null.
+        model = {**DEFAULTS, **{key: value for key, value in entry.items() if value is not None}}
+        for key in ("server", "autoscale"):
+            model[key] = {name: value for name, value in model[key].items() if value is not None}
         source = model.get("path") or unquote(urlsplit(model.get("url") or "").path)
         model["file"] = posixpath.basename(source)
         if host is None or not model["hosts"] or host in model["hosts"]:

@@ -66,7 +66,7 @@ def test_as_committed(rendered):
 
 
 def test_valid_in_kubernetes(objects):
-    assert {"Namespace", "RuntimeClass", "Deployment", "Service"} == {item["kind"] for item in objects}
+    assert {"Namespace", "RuntimeClass", "Deployment", "Service", "NetworkPolicy"} <= {item["kind"] for item in objects}
     for item in objects:
         kubernetes_validate.validate(item, KUBERNETES, strict=True)
 

@@ -35,7 +35,7 @@ def test_hosts_outside_the_play_are_not_told():
 def test_models_get_defaults_and_their_file():
     (model,) = models_on([{"name": "m", "url": "https://h.example/x/A%20b.gguf?download=true"}])
     assert model["file"] == "A b.gguf"
-    assert (model["context"], model["replicas"], model["prompt_template"]) == (2048, 1, "chatml")
+    assert (model["context"], model["replicas"], model["kind"]) == (2048, None, "chat")
 
 
 def test_a_path_wins_over_a_url_and_keeps_its_values():
