@@ -4,7 +4,7 @@
 
 """A set of Kubernetes objects: applied by the server, pruned by label, compared as people read them.
 
-Runs on the controller, on the dynamic client that kubernetes.core makes. Works on plain dictionaries.
+Runs on the controller, with the dynamic client of the Python package kubernetes. Works on plain dictionaries.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def title(item: Mapping[str, Any]) -> str:
 
 
 def intended(item: Mapping[str, Any]) -> Object:
-    """The object without its status and without what the server adds, secrets' values replaced."""
+    """The object without its status and without what the server adds."""
     kept = copy.deepcopy({key: value for key, value in item.items() if key != "status"})
     metadata = kept["metadata"]
     for key in SERVERS_OWN:
@@ -121,7 +121,7 @@ def change(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) ->
 
 
 class Objects:
-    """Applies and prunes through *client*, a kubernetes.core ``K8SClient``.
+    """Applies and prunes through *client*, a ``kubernetes.dynamic.DynamicClient``.
 
     :param manager: the name under which the server notes whose fields these are.
     :param dry_run: ask the server what would happen, and nothing more.
@@ -167,7 +167,7 @@ class Objects:
                 if identity(item) in names or item["metadata"].get("deletionTimestamp"):
                     continue
                 if not self._dry_run:
-                    self._client.client.delete(
+                    self._client.delete(
                         resource,
                         name=item["metadata"]["name"],
                         namespace=namespace,
@@ -178,16 +178,17 @@ class Objects:
 
     def _resource(self, kind: str, api_version: str) -> Any:
         try:
-            return self._client.resource(kind, api_version)
+            return self._client.resources.get(kind=kind, api_version=api_version)
         except self._errors.ResourceNotFoundError:
             return None
 
     def _get(self, resource: Any, item: Object) -> Object | None:
         name, namespace = item["metadata"]["name"], item["metadata"].get("namespace")
         try:
-            return self._client.get(resource, name=name, namespace=namespace).to_dict()
+            live: Object = self._client.get(resource, name=name, namespace=namespace).to_dict()
         except self._errors.NotFoundError:
             return None
+        return live
 
     def _patch(self, resource: Any, item: Object, live: Object | None, coming: set[str]) -> Object:
         try:
@@ -211,7 +212,7 @@ class Objects:
     def _server_side(self, resource: Any, item: Object, manager: str) -> Object:
         options = {"dry_run": "All"} if self._dry_run else {}
         # By force: the definitions are the truth, also where somebody edited a field by hand.
-        return self._client.client.server_side_apply(
+        after: Object = self._client.server_side_apply(
             resource,
             body=item,
             namespace=item["metadata"].get("namespace"),
@@ -219,3 +220,4 @@ class Objects:
             field_manager=manager,
             **options,
         ).to_dict()
+        return after

@@ -41,7 +41,15 @@ SINGLE = {
 }
 FLAGS = {"include_usage": "--include-usage"}
 #: What the role itself sets, beside the above.
-FIXED = ("--model-name", "--model-alias", "--prompt-template", "--ctx-size", "--socket-addr", "--port", "--llava-mmproj")
+FIXED = (
+    "--model-name",
+    "--model-alias",
+    "--prompt-template",
+    "--ctx-size",
+    "--socket-addr",
+    "--port",
+    "--llava-mmproj",
+)
 #: The one-letter forms, so that an entry's args cannot repeat an option unnoticed.
 SHORT = {
     "-m": "--model-name",
@@ -64,7 +72,7 @@ COMPANIONS = {"embedding": "embedding", "projector": "projector"}
 
 def model_name(entry: Entry) -> str:
     """The name that clients ask for."""
-    return entry.get("serves") or entry["name"]
+    return str(entry.get("serves") or entry["name"])
 
 
 def companions(entry: Entry, catalogue: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -153,15 +161,15 @@ def prompt_template(entry: Entry, families: list[dict[str, str]], header: Entry)
     if entry["kind"] == "embedding":
         return "embedding"
     if entry["prompt_template"]:
-        return entry["prompt_template"]
+        return str(entry["prompt_template"])
     told = header.get("chat_template") or ""
     for family in families:
         if told and family.get("mark") and all(mark in told for mark in family["mark"].split()):
-            return family["template"]
+            return str(family["template"])
     name = entry["file"].lower()
     for family in families:
         if not told and any(part in name for part in family["file"].split()):
-            return family["template"]
+            return str(family["template"])
     return "chatml"
 
 

@@ -18,7 +18,6 @@ description:
   - Shows all differences in one diff. Values of Secrets are not shown.
 extends_documentation_fragment:
   - wasinn.cluster.attributes
-  - kubernetes.core.k8s_auth_options
 attributes:
   check_mode:
     support: full
@@ -28,6 +27,15 @@ attributes:
   diff_mode:
     support: full
 options:
+  kubeconfig:
+    description:
+      - The file that says where the cluster is and who asks.
+    type: path
+    required: true
+  context:
+    description:
+      - The kubeconfig's context. Its current one by default.
+    type: str
   definitions:
     description:
       - The objects. A namespace comes before what lies in it.
@@ -113,20 +121,20 @@ pruned:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
+import traceback
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.common.yaml import yaml_dump
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
 from ansible_collections.wasinn.cluster.plugins.module_utils.kube import KubeError, Objects
 
 try:
+    from kubernetes import config, dynamic
     from kubernetes.dynamic import exceptions as api_errors
     from urllib3.exceptions import HTTPError
-except ImportError:  # AnsibleK8SModule says what is missing
-    api_errors = None
-    HTTPError = OSError
+
+    MISSING = ""
+except ImportError:
+    MISSING = traceback.format_exc()
 
 KIND = {"api_version": {"type": "str", "required": True}, "kind": {"type": "str", "required": True}}
 PRUNE = {
@@ -136,10 +144,11 @@ PRUNE = {
 }
 
 
-def run(module: AnsibleK8SModule) -> tuple[list[dict], list[dict]]:
+def run(module: AnsibleModule) -> tuple[list[dict], list[dict]]:
     """Apply, then prune: what replaces an object is there before the object goes."""
     params = module.params
-    objects = Objects(get_api_client(module), api_errors, params["field_manager"], module.check_mode)
+    client = dynamic.DynamicClient(config.new_client_from_config(params["kubeconfig"], params["context"]))
+    objects = Objects(client, api_errors, params["field_manager"], module.check_mode)
     applied = list(objects.apply(params["definitions"], params["keep"]))
     prune = params["prune"]
     pruned = list(objects.prune(params["definitions"], **prune)) if prune else []
@@ -147,10 +156,10 @@ def run(module: AnsibleK8SModule) -> tuple[list[dict], list[dict]]:
 
 
 def main() -> None:
-    module = AnsibleK8SModule(
-        module_class=AnsibleModule,
+    module = AnsibleModule(
         argument_spec={
-            **AUTH_ARG_SPEC,
+            "kubeconfig": {"type": "path", "required": True},
+            "context": {"type": "str"},
             "definitions": {"type": "list", "elements": "dict", "required": True},
             "field_manager": {"type": "str", "default": "wasinn.cluster"},
             "keep": {"type": "list", "elements": "list", "default": []},
@@ -158,12 +167,16 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if MISSING:
+        module.fail_json(msg=missing_required_lib("kubernetes"), exception=MISSING)
     try:
         applied, pruned = run(module)
     except KubeError as error:
         module.fail_json(msg=str(error))
-    except CoreException as error:
-        module.fail_from_exception(error)
+    except config.ConfigException as error:
+        module.fail_json(
+            msg=f"{module.params['kubeconfig']} cannot be used: {error}. Remedy: run wasinn.cluster.site, which fetches it."
+        )
     except HTTPError as error:
         module.fail_json(
             msg=f"The cluster's API does not answer: {error}. Remedy: see that the kubeconfig leads to a running cluster."
