@@ -10,16 +10,13 @@ import typing as t
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 
-from ansible.errors import AnsibleActionFail
-from ansible.module_utils.urls import open_url
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.wasinn.cluster.plugins.module_utils.download import (
-    Artifact,
-    Cache,
-    Fetched,
-)
-from ansible_collections.wasinn.cluster.plugins.module_utils.transfer import DownloadError, Progress
+from ansible_collections.wasinn.cluster.plugins.module_utils.download import Artifact, Cache, Fetched
+from ansible_collections.wasinn.cluster.plugins.module_utils.fetching import CACHE_SPEC, artifact_of, make_cache
+from ansible_collections.wasinn.cluster.plugins.module_utils.source import DownloadError
+from ansible_collections.wasinn.cluster.plugins.module_utils.sources import SOURCE_SPEC
+from ansible_collections.wasinn.cluster.plugins.module_utils.transfer import Progress
 
 display = Display()
 
@@ -32,25 +29,16 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         "required": True,
         "options": {
             "name": {"type": "str", "required": True},
-            "url": {"type": "str", "required": True},
+            **SOURCE_SPEC,
             "sha256": {"type": "str", "default": ""},
             "checksums": {"type": "str", "default": ""},
             "mode": {"type": "str", "default": "0644"},
             "version": {"type": "str", "default": ""},
         },
     },
-    "cache": {"type": "path", "required": True},
-    "mirror": {"type": "str", "default": ""},
-    "offline": {"type": "bool", "default": False},
-    "timeout": {"type": "int", "default": 30},
     "parallel": {"type": "int", "default": 4},
-    "retries": {"type": "int", "default": 3},
+    **CACHE_SPEC,
 }
-
-
-def _open(url: str, headers: dict[str, str], timeout: float) -> t.Any:
-    """Ansible's own client: it knows the controller's proxies and certificate authorities."""
-    return open_url(url, headers=headers, timeout=timeout, decompress=False, http_agent="wasinn.cluster")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
@@ -64,16 +52,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
         """Returns ``artifacts`` by name, or fails with one sentence for each artifact that did not come."""
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
-        cache = Cache(
-            args["cache"],
-            _open,
-            mirror=args["mirror"],
-            offline=args["offline"],
-            timeout=args["timeout"],
-            retries=args["retries"],
-            notify=display.display,
-        )
-        artifacts = [_artifact(item) for item in args["artifacts"]]
+        try:
+            cache, credentials = make_cache(args, display.display)
+            artifacts = [artifact_of(item, credentials) for item in args["artifacts"]]
+        except DownloadError as exc:
+            return {**result, "failed": True, "msg": f"{exc}."}
         fetched, errors = self._all(cache, artifacts, max(1, args["parallel"]))
         result["changed"] = any(item.changed for item in fetched.values())
         versions = {item["name"]: item["version"] for item in args["artifacts"]}
@@ -127,13 +110,3 @@ class _Report:
 def _line(item: Progress, rate: float) -> str:
     share = f" of {item.total / 1e6:.1f} MB ({100 * item.done // item.total} %)" if item.total else " MB"
     return f"fetching {item.name}: {item.done / 1e6:.1f}{share}, {rate / 1e6:.1f} MB/s"
-
-
-def _artifact(item: dict[str, t.Any]) -> Artifact:
-    try:
-        mode = int(item["mode"], 8)
-    except ValueError as exc:
-        raise AnsibleActionFail(
-            f"{item['name']}: mode {item['mode']!r} is not an octal number such as 0644; correct it"
-        ) from exc
-    return Artifact(item["name"], item["url"], item["sha256"], item["checksums"], mode)

@@ -14,8 +14,8 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.archive import (
     ArchiveError,
     Selection,
     open_archive,
-    sha256_file,
 )
+from ansible_collections.wasinn.cluster.plugins.module_utils.hashes import sha256_file
 
 _MODULE = "wasinn.cluster.artifact_install"
 

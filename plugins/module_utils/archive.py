@@ -151,12 +151,6 @@ def _parents(path: str) -> t.Iterator[str]:
         yield path
 
 
-def sha256_file(path: str | Path) -> str:
-    """Hexadecimal sha256 of a file."""
-    with open(path, "rb") as handle:
-        return copy_hashed(handle, None)
-
-
 def copy_hashed(source: t.IO[bytes], target: t.IO[bytes] | None) -> str:
     """Copies to ``target`` (None: nowhere) and returns the hexadecimal sha256 of what went through."""
     digest = hashlib.sha256()

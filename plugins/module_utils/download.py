@@ -13,38 +13,45 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import re
 import threading
 import time
 import typing as t
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from ansible_collections.wasinn.cluster.plugins.module_utils.transfer import (
-    DownloadError,
-    Opener,
-    Progress,
-    Transfer,
+from ansible_collections.wasinn.cluster.plugins.module_utils.hashes import (
+    known_sha256,
+    note_sha256,
+    parse_checksums,
+    sha256_file,
+    write_whole,
 )
+from ansible_collections.wasinn.cluster.plugins.module_utils.source import (
+    Answer,
+    DownloadError,
+    Source,
+    mirror_source,
+)
+from ansible_collections.wasinn.cluster.plugins.module_utils.transfer import Opener, Progress, Transfer
 
-_CHUNK = 1 << 20
 _QUIET_WAIT = 10.0  # seconds of waiting for another process that are not worth a line
-_LIST_LIMIT = 4 << 20  # a checksum list of a release has some kilobytes
-_LIST_LINE = re.compile(r"^([0-9a-fA-F]{64})\s+\*?(?:\./)?(\S.*?)\s*$")
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What to fetch. Without ``sha256`` the release's list at ``checksums`` (a URL) has to name the file."""
+    """What to fetch. Without ``sha256`` the source, or the release's list at ``checksums`` (a URL), has to tell it."""
 
     name: str
     url: str
     sha256: str = ""
     checksums: str = ""
     mode: int = 0o644
+    source: Source = field(default_factory=Source, compare=False)
+    stays: bool = False  # a file on the controller that is used where it is, not copied into the cache
 
 
 @dataclass
@@ -68,6 +75,7 @@ class Cache:
     :param timeout: seconds without a byte after which an attempt is given up.
     :param retries: further attempts after the first.
     :param notify: takes a line for the user.
+    :param mirror_credentials: as :class:`Source` takes them.
     """
 
     def __init__(
@@ -80,13 +88,15 @@ class Cache:
         retries: int = 3,
         delay: float = 1.0,
         notify: t.Callable[[str], None] = lambda line: None,
+        mirror_credentials: Mapping[str, str] | None = None,
     ) -> None:
         self.root = Path(root)
         self.mirror = mirror.rstrip("/")
         if self.mirror.startswith("/"):
             self.mirror = "file://" + quote(self.mirror)
         self.offline = offline
-        self._transfer = Transfer(opener, bool(mirror), timeout, retries, delay)
+        self._transfer = Transfer(opener, timeout, retries, delay)
+        self._mirror_source = mirror_source(mirror_credentials or {})
         self._notify = notify
         self._lists: dict[str, dict[str, str]] = {}
         self._lists_lock = threading.Lock()
@@ -95,9 +105,13 @@ class Cache:
     # -- where things are ------------------------------------------------------------------------------------------
 
     def path(self, url: str) -> Path:
-        """The file's place in the cache, as in a mirror: ``https://HOST/PATH`` at ``HOST/PATH``, decoded."""
+        """The URL's place in the cache, as in a mirror: ``https://HOST/PATH`` at ``HOST/PATH``, decoded."""
         host, parts = _split(url)
         return self.root.joinpath(host, *parts)
+
+    def place(self, artifact: Artifact) -> Path:
+        """Where a located artifact is once it has been fetched."""
+        return Path(unquote(urlsplit(artifact.url).path)) if artifact.stays else self.path(artifact.url)
 
     def source(self, url: str) -> str:
         """The URL to read from: the artifact's own, or the same file in the mirror."""
@@ -107,16 +121,51 @@ class Cache:
         # "+" goes as %2B: object stores read a bare one as a space.
         return "/".join([self.mirror, quote(host, safe=":"), *(quote(part, safe="") for part in parts)])
 
-    # -- the two things a caller does ------------------------------------------------------------------------------
+    @property
+    def direct(self) -> bool:
+        """Whether requests go to the source itself, not to a mirror."""
+        return not self.mirror
+
+    def _asked(self, url: str, source: Source) -> Source:
+        """Who answers for that URL: the mirror, or the file's own source."""
+        return source if self.direct or urlsplit(url).scheme == "file" else self._mirror_source
+
+    # -- what a caller does ----------------------------------------------------------------------------------------
+
+    def locate(self, artifact: Artifact) -> Artifact:
+        """The artifact with its final address and sha256, before anything of the file itself is downloaded.
+
+        :raises DownloadError: with one sentence for the user.
+        """
+        if artifact.sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", artifact.sha256):
+            raise DownloadError(
+                f"{artifact.name}: the pinned sha256 {artifact.sha256!r} has not 64 hexadecimal digits; correct it"
+            )
+        if artifact.stays:
+            return replace(artifact, sha256=artifact.sha256.lower() or self._own_sha256(artifact))
+        found = artifact.source.locate(artifact.name, artifact.url, artifact.sha256.lower(), self)
+        sha256 = found.sha256 or self._listed(artifact, self.path(found.url).name)
+        return replace(artifact, url=found.url, sha256=sha256)
+
+    def first_bytes(self, artifact: Artifact, count: int) -> tuple[bytes, int]:
+        """The beginning of a located artifact and its size, from the cache or by a ranged request; kept nowhere.
+
+        :raises DownloadError: where it cannot be had.
+        """
+        path = self.place(artifact)
+        if artifact.stays or self._verified(path, artifact.sha256, record=False):
+            with open(path, "rb") as handle:
+                return handle.read(count), path.stat().st_size
+        self._not_offline(artifact.name, path)
+        source = self._asked(artifact.url, artifact.source)
+        return self._transfer.first_bytes(self.source(artifact.url), artifact.name, source, count)
 
     def predict(self, artifact: Artifact) -> Fetched:
         """What fetch() would do, without network and without writing (check mode)."""
-        path = self.path(artifact.url)
-        wanted = artifact.sha256.lower()
-        if not wanted and artifact.checksums:
-            with contextlib.suppress(OSError):
-                listed = parse_checksums(self.path(artifact.checksums).read_text(errors="replace"))
-                wanted = listed.get(path.name, "")
+        offline = Cache(str(self.root), _nobody, offline=True)
+        with contextlib.suppress(DownloadError, OSError):
+            artifact = offline.locate(artifact)
+        path, wanted = self.place(artifact), artifact.sha256.lower()
         if wanted and self._verified(path, wanted, record=False):
             return Fetched(str(path), wanted, path.stat().st_size, artifact.url)
         return Fetched(str(path), wanted, 0, artifact.url, pending=True, changed=True)
@@ -128,9 +177,12 @@ class Cache:
         """
         path = self.path(artifact.url)
         try:
-            wanted = self._wanted(artifact, path.name)
+            artifact = self.locate(artifact)
+            path, wanted = self.place(artifact), artifact.sha256
             changed = False
-            if not self._verified(path, wanted):
+            if artifact.stays:
+                self._check_own(artifact)
+            elif not self._verified(path, wanted):
                 with self._locked(path, artifact.name):
                     # Another process may have brought it while this one waited for the lock.
                     if not self._verified(path, wanted):
@@ -140,15 +192,73 @@ class Cache:
         except OSError as exc:
             raise DownloadError(_disk_sentence(exc, artifact.name, path)) from exc
 
+    def _own_sha256(self, artifact: Artifact) -> str:
+        path = self.place(artifact)
+        try:
+            found = known_sha256(path, self._note(path), record=True)
+        except OSError as exc:
+            raise DownloadError(f"{artifact.name}: {path} cannot be read ({exc.strerror}); correct its rights") from exc
+        if not found:
+            raise DownloadError(f"{artifact.name}: there is no {path} on the controller; correct path")
+        return found
+
+    def _check_own(self, artifact: Artifact) -> None:
+        found = self._own_sha256(artifact)
+        if found != artifact.sha256:
+            raise DownloadError(
+                f"{artifact.name}: {self.place(artifact)} has sha256 {found}, but {artifact.sha256} is pinned; "
+                "correct the pin or the file"
+            )
+
+    # -- what sources ask ------------------------------------------------------------------------------------------
+
+    def ask(
+        self, name: str, url: str, source: Source, headers: Mapping[str, str] | None = None, method: str = "GET"
+    ) -> Answer:
+        """One small request to ``url`` or its place in the mirror. Redirects are not followed by HEAD."""
+        if self.offline:
+            raise DownloadError(f"{name}: offline mode does not allow to ask for {url}; fill the cache first")
+        return self._transfer.ask(self.source(url), name, self._asked(url, source), headers, method)
+
+    def remembered(
+        self, name: str, what: str, url: str, make: t.Callable[[], str], usable: t.Callable[[str], bool]
+    ) -> str:
+        """The text at the cache's place of ``url``, made anew where it is not there or may have changed.
+
+        What upstream said once is trusted on (a file swapped upstream does not get in silently). A mirror is the
+        user's own and may be rebuilt: it is asked each time, and its last answer serves while it cannot be reached.
+        """
+        path = self.path(url)
+        cached = ""
+        with contextlib.suppress(FileNotFoundError):
+            cached = path.read_text(errors="replace")
+        known = bool(cached) and usable(cached)
+        if known and (self.offline or self.direct):
+            return cached
+        if self.offline:
+            raise DownloadError(
+                f"{name}: the {what} {url} is not in the cache at {path} and offline mode allows no download; "
+                "fill the cache first, or pin the sha256"
+            )
+        with self._locked(path, name):
+            try:
+                text = make()
+            except DownloadError as exc:
+                if known:
+                    self._notify(f"{exc}. The {what} in the cache is used instead.")
+                    return cached
+                raise
+            if not usable(text):
+                raise DownloadError(
+                    f"{name}: {self.source(url)} is not a {what} (it begins with {text[:20]!r}); "
+                    "check the URL, a proxy's login page may have answered"
+                )
+            write_whole(path, text)
+            return text
+
     # -- checksums -------------------------------------------------------------------------------------------------
 
-    def _wanted(self, artifact: Artifact, filename: str) -> str:
-        if artifact.sha256:
-            if not re.fullmatch(r"[0-9a-fA-F]{64}", artifact.sha256):
-                raise DownloadError(
-                    f"{artifact.name}: the pinned sha256 {artifact.sha256!r} has not 64 hexadecimal digits; correct it"
-                )
-            return artifact.sha256.lower()
+    def _listed(self, artifact: Artifact, filename: str) -> str:
         if not artifact.checksums:
             raise DownloadError(
                 f"{artifact.name}: nothing says which sha256 {artifact.url} has to have, so it is not downloaded; "
@@ -163,87 +273,53 @@ class Cache:
         return listed[filename]
 
     def _list(self, url: str, filename: str, name: str) -> dict[str, str]:
+        def fetched() -> str:
+            return self.ask(name, url, Source()).body.decode(errors="replace")
+
+        what = "checksum list"
         with self._lists_lock:
             if url not in self._lists:
-                self._lists[url] = self._read_list(url, filename, name)
+                # A cached list without this file is older than the release's last upload.
+                text = self.remembered(name, what, url, fetched, lambda text: bool(parse_checksums(text)))
+                if filename not in parse_checksums(text) and self.direct and not self.offline:
+                    text = self.remembered(name, what, url, fetched, lambda text: filename in parse_checksums(text))
+                self._lists[url] = parse_checksums(text)
             return self._lists[url]
 
-    def _read_list(self, url: str, filename: str, name: str) -> dict[str, str]:
-        """The list from the cache or anew.
-
-        Upstream's lists do not change after a release, so a cached one is trusted on (a file swapped upstream does not
-        get in silently). A mirror is the user's own and may be rebuilt: its lists are read again each time.
-        """
-        path = self.path(url)
-        cached: dict[str, str] = {}
-        with contextlib.suppress(FileNotFoundError):
-            cached = parse_checksums(path.read_text(errors="replace"))
-        if cached and (self.offline or (not self.mirror and filename in cached)):
-            return cached
-        if self.offline:
-            raise DownloadError(
-                f"{name}: the checksum list {url} is not in the cache at {path} and offline mode allows no download; "
-                "fill the cache first, or pin the sha256"
-            )
-        with self._locked(path, name):
-            part = path.with_name(path.name + ".part")
-            part.unlink(missing_ok=True)
-            try:
-                self._transfer.run(self.source(url), part, name, Progress(name), limit=_LIST_LIMIT)
-            except DownloadError as exc:
-                if filename in cached:
-                    self._notify(f"{exc}. The list in the cache is used instead.")
-                    return cached
-                raise
-            listed = parse_checksums(part.read_text(errors="replace"))
-            if not listed:
-                part.unlink()
-                raise DownloadError(
-                    f"{name}: {self.source(url)} is not a checksum list (no line with a sha256 and a name); "
-                    "check the URL, a proxy's login page may have answered"
-                )
-            os.replace(part, path)
-            return listed
-
     def _verified(self, path: Path, wanted: str, record: bool = True) -> bool:
-        """Whether the file is there with this sha256; hashes it only when size or time changed since the last time."""
-        try:
-            stat = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        note = path.with_name(f".{path.name}.verified")
-        seen = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-        with contextlib.suppress(OSError, ValueError):
-            known = json.loads(note.read_text())
-            if isinstance(known, dict) and all(known.get(key) == value for key, value in seen.items()):
-                return known.get("sha256") == wanted
-        digest = sha256_file(path)
-        if record:
-            # A cache on read-only media works too, only slower.
-            with contextlib.suppress(OSError):
-                _write(note, json.dumps({**seen, "sha256": digest}) + "\n")
-        return digest == wanted
+        """Whether the file is there with this sha256."""
+        return known_sha256(path, self._note(path), record) == wanted
+
+    def _note(self, path: Path) -> Path:
+        """Where the checksum of a file is kept: beside it in the cache, for others in a folder of the cache."""
+        if self.root in path.parents:
+            return path.with_name(f".{path.name}.verified")
+        return self.root / ".hashes" / hashlib.sha256(str(path).encode()).hexdigest()[:32]
+
+    def _not_offline(self, name: str, path: Path) -> None:
+        if self.offline:
+            state = "has another sha256 than expected" if path.exists() else "is not in the cache"
+            raise DownloadError(
+                f"{name}: {path} {state} and offline mode allows no download; "
+                "fill the cache where there is a network, or unpack a bundle over it"
+            )
 
     # -- transfer --------------------------------------------------------------------------------------------------
 
     def _replace(self, artifact: Artifact, path: Path, wanted: str) -> None:
-        if self.offline:
-            state = "has another sha256 than expected" if path.exists() else "is not in the cache"
-            raise DownloadError(
-                f"{artifact.name}: {path} {state} and offline mode allows no download; "
-                "fill the cache where there is a network, or unpack a bundle over it"
-            )
-        source = self.source(artifact.url)
+        self._not_offline(artifact.name, path)
+        artifact.source.check_pin(artifact.name, artifact.url, wanted, self)
+        source, asked = self.source(artifact.url), self._asked(artifact.url, artifact.source)
         part = path.with_name(path.name + ".part")
         resumed = part.exists()
         progress = self.running[artifact.name] = Progress(artifact.name)
         try:
-            self._transfer.run(source, part, artifact.name, progress)
+            self._transfer.run(source, part, artifact.name, progress, asked)
             got = sha256_file(part)
             if got != wanted and resumed:
                 # The older part may belong to a file that has since been replaced: once more from the start.
                 part.unlink()
-                self._transfer.run(source, part, artifact.name, progress)
+                self._transfer.run(source, part, artifact.name, progress, asked)
                 got = sha256_file(part)
         finally:
             self.running.pop(artifact.name, None)
@@ -256,11 +332,9 @@ class Cache:
             )
         os.chmod(part, artifact.mode)
         os.replace(part, path)
-        stat = path.stat()
-        note = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": wanted}
-        _write(path.with_name(f".{path.name}.verified"), json.dumps(note) + "\n")
+        note_sha256(path, self._note(path), wanted)
         seconds = max(time.monotonic() - progress.started, 0.001)
-        self._notify(f"fetched {artifact.name}: {stat.st_size / 1e6:.1f} MB in {seconds:.1f} s")
+        self._notify(f"fetched {artifact.name}: {path.stat().st_size / 1e6:.1f} MB in {seconds:.1f} s")
 
     @contextlib.contextmanager
     def _locked(self, path: Path, name: str) -> t.Iterator[None]:
@@ -284,21 +358,8 @@ class Cache:
         fcntl.flock(handle, fcntl.LOCK_EX)
 
 
-def parse_checksums(text: str) -> dict[str, str]:
-    """``sha256sum`` output as {file name: sha256}; other lines are passed over."""
-    matches = (_LIST_LINE.match(line) for line in text.splitlines())
-    return {match.group(2): match.group(1).lower() for match in matches if match}
-
-
-def sha256_file(path: str | Path) -> str:
-    """Hexadecimal sha256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        while True:
-            block = handle.read(_CHUNK)
-            if not block:
-                return digest.hexdigest()
-            digest.update(block)
+def _nobody(*_request: object, **_more: object) -> t.NoReturn:
+    raise OSError("nobody is asked")
 
 
 def _split(url: str) -> tuple[str, list[str]]:
@@ -310,17 +371,6 @@ def _split(url: str) -> tuple[str, list[str]]:
         raise DownloadError(f"{url!r} leads out of its folder; correct it")
     host = parts.netloc.rpartition("@")[2] or "localhost"
     return host.lower(), path
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def _disk_sentence(exc: OSError, name: str, path: Path) -> str:

@@ -47,10 +47,14 @@ class GgufError(Exception):
         super().__init__(message)
 
 
+class GgufIncomplete(GgufError):
+    """The header goes on behind the bytes that were given; more of the same file may do."""
+
+
 class _Reader:
     """Reads little-endian values one after the other and knows where the file ends."""
 
-    def __init__(self, path: str, data: mmap.mmap, size: int):
+    def __init__(self, path: str, data: mmap.mmap | bytes, size: int):
         self.path, self._data, self._size, self.position = path, data, size, 0
 
     def take(self, count: int) -> int:
@@ -61,6 +65,10 @@ class _Reader:
                 "gguf_truncated",
                 f"{self.path} is cut short or damaged: its header needs at least {start + count} bytes, "
                 f"it has {self._size}",
+            )
+        if start + count > len(self._data):
+            raise GgufIncomplete(
+                "gguf_incomplete", f"the header of {self.path} needs more than {len(self._data)} bytes"
             )
         self.position += count
         return start
@@ -108,10 +116,15 @@ def read_gguf(path: str) -> dict[str, Any]:
         if size == 0:
             raise GgufError("gguf_truncated", f"{path} is empty: expected a GGUF model, found 0 bytes")
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _read(path, _Reader(path, data, size), data, size)
+            return read_header(path, data, size)
 
 
-def _read(path: str, reader: _Reader, data: mmap.mmap, size: int) -> dict[str, Any]:
+def read_header(path: str, data: mmap.mmap | bytes, size: int) -> dict[str, Any]:
+    """The header, as :func:`read_gguf` returns it, from the first bytes of a file of *size* bytes.
+
+    Raises :class:`GgufIncomplete` where *data* ends too early, and :class:`GgufError`.
+    """
+    reader = _Reader(path, data, size)
     if data[:4] != MAGIC:
         raise GgufError(
             "gguf_magic", f"{path} is no GGUF model: it begins with {bytes(data[:4])!r} instead of {MAGIC!r}"
@@ -205,6 +218,11 @@ def describe(path: str, context: int | None = None, wasmedge_version: str = "") 
         cause = f"The model {path} cannot be read: {error.strerror}."
         remedy = "Bring it there (role wasinn.cluster.models), or correct its path or permissions."
         return {"model": {"path": path}, "findings": [finding("gguf_missing", cause, remedy)]}
+    return {"model": model_of(header, context), "findings": judge(header, wasmedge_version)}
+
+
+def model_of(header: dict[str, Any], context: int | None = None) -> dict[str, Any]:
+    """The model's description from its header; *context* as in :func:`describe`."""
     metadata, tensors = header["metadata"], header["tensors"]
     architecture = str(metadata.get("general.architecture", ""))
     trained = number(metadata, f"{architecture}.context_length")
@@ -213,16 +231,14 @@ def describe(path: str, context: int | None = None, wasmedge_version: str = "") 
     cache = kv_cache_bytes(metadata, context)
     template = metadata.get("tokenizer.chat_template")
     tokens = metadata.get("tokenizer.ggml.tokens")
-    model = {
-        "path": path,
+    return {
+        "path": header["path"],
         "version": header["version"],
         "file_size": header["file_size"],
         "expected_size": header["expected_size"],
         "architecture": architecture,
         "name": str(metadata.get("general.name", "")),
-        "quantisation": FILE_TYPES.get(number(metadata, "general.file_type"), "")
-        if "general.file_type" in metadata
-        else "",
+        "quantisation": _quantisation(metadata),
         "parameters": sum(elements for _name, _kind, elements, _offset in tensors),
         "context_length": trained,
         "embedding_length": number(metadata, f"{architecture}.embedding_length"),
@@ -234,7 +250,6 @@ def describe(path: str, context: int | None = None, wasmedge_version: str = "") 
         "tensor_types": _count_types(tensors),
         "memory": {"context": context, "weights": weights, "kv_cache": cache, "total": weights + cache},
     }
-    return {"model": model, "findings": judge(header, wasmedge_version)}
 
 
 def _quantisation(metadata: dict[str, Any]) -> str:

@@ -25,8 +25,8 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.archive import (
     Selection,
     copy_hashed,
     open_archive,
-    sha256_file,
 )
+from ansible_collections.wasinn.cluster.plugins.module_utils.hashes import sha256_file
 
 MANIFEST = ".wasinn-install.json"
 _STAGE = ".wasinn-stage-"

@@ -11,22 +11,25 @@ import re
 import shutil
 import time
 import typing as t
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
+from ansible_collections.wasinn.cluster.plugins.module_utils.source import Answer, DownloadError, Refusal, Source
+
 _CHUNK = 1 << 20
 # Answers that may be better a moment later (RFC 9110, sections 15.5.9, 15.6; RFC 6585, section 4).
 _RETRY_STATUS = frozenset((408, 425, 429, 500, 502, 503, 504))
+_T = t.TypeVar("_T")
+_SMALL = 4 << 20  # bytes of a manifest or token at most
 
 #: ``opener(url, headers, timeout)`` returns a response with read(), headers and code; like urllib's urlopen it
-#: raises HTTPError for a status of 400 and above and URLError or OSError where there is no answer.
-Opener = t.Callable[[str, dict[str, str], float], t.Any]
-
-
-class DownloadError(Exception):
-    """One sentence: what went wrong and what to do about it."""
+#: raises HTTPError for a status of 400 and above and URLError or OSError where there is no answer. Where they are
+#: needed it is also given ``secrets`` (headers that must not follow a redirect to another server) and ``method``; a
+#: HEAD is not redirected, its HTTPError has the redirect.
+Opener = t.Callable[..., t.Any]
 
 
 class _Interrupted(Exception):
@@ -45,42 +48,81 @@ class Progress:
 
 @dataclass(frozen=True)
 class Transfer:
-    """How files are brought; see Cache for the parameters. ``mirrored`` only chooses words."""
+    """How files are brought; see Cache for the parameters."""
 
     opener: Opener
-    mirrored: bool = False
     timeout: float = 30
     retries: int = 3
     delay: float = 1.0
 
-    def run(self, source: str, part: Path, name: str, progress: Progress, limit: int = 0) -> None:
-        """Appends what ``part`` lacks of ``source``; ``limit`` bytes at most (0: any).
+    def run(
+        self, url: str, part: Path, name: str, progress: Progress, source: Source | None = None, limit: int = 0
+    ) -> None:
+        """Appends what ``part`` lacks of ``url``; ``limit`` bytes at most (0: any).
 
         :raises DownloadError: where it cannot be had; ``part`` stays for the next run.
         :raises OSError: of the local disk.
         """
-        for attempt in range(self.retries + 1):
-            if attempt:
-                time.sleep(min(self.delay * 2 ** (attempt - 1), 30))
+        source = source or Source()
+        self._persist(name, lambda: self._attempt(url, part, name, progress, source, limit), "run again to carry on")
+
+    def ask(
+        self, url: str, name: str, source: Source, headers: Mapping[str, str] | None = None, method: str = "GET"
+    ) -> Answer:
+        """One request with a small answer. A redirect is an answer to a HEAD, and followed otherwise.
+
+        :raises DownloadError: where it is refused or nobody answers.
+        """
+
+        def attempt() -> Answer:
+            with self._open(url, dict(headers or {}), name, source, method) as response:
+                assert response is not None  # only a Range can end in None
+                body = b"" if method == "HEAD" else _read(response, _SMALL, url)
+                return Answer(response.code, response.headers, body)
+
+        return self._persist(name, attempt, "run again")
+
+    def first_bytes(self, url: str, name: str, source: Source, count: int) -> tuple[bytes, int]:
+        """The first ``count`` bytes (less of a smaller file) and the size of the whole, 0 where the server hides it.
+
+        :raises DownloadError: where they cannot be had.
+        """
+
+        def attempt() -> tuple[bytes, int]:
+            headers = {"Accept-Encoding": "identity", "Range": f"bytes=0-{count - 1}"}
+            with self._open(url, headers, name, source) as response:
+                if response is None:
+                    return b"", 0
+                data = _read(response, count, url)
+                size = (response.headers.get("Content-Range") or "").rpartition("/")[2]
+                if response.code != 206:
+                    size = response.headers.get("Content-Length") or ""
+                return data, int(size) if size.isdigit() else 0
+
+        return self._persist(name, attempt, "run again")
+
+    def _persist(self, name: str, attempt: t.Callable[[], _T], what_now: str) -> _T:
+        for number in range(self.retries + 1):
+            if number:
+                time.sleep(min(self.delay * 2 ** (number - 1), 30))
             try:
-                self._attempt(source, part, name, progress, limit)
-                return
+                return attempt()
             except _Interrupted as exc:
                 reason = exc
-        raise DownloadError(f"{name}: {reason}; gave up after {self.retries + 1} attempts, run again to carry on")
+        raise DownloadError(f"{name}: {reason}; gave up after {self.retries + 1} attempts, {what_now}")
 
-    def _attempt(self, source: str, part: Path, name: str, progress: Progress, limit: int) -> None:
+    def _attempt(self, url: str, part: Path, name: str, progress: Progress, source: Source, limit: int) -> None:
         have = part.stat().st_size if part.exists() else 0
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
-        with self._open(source, headers, name, part) as response:
+        with self._open(url, headers, name, source, part=part) as response:
             if response is None:  # the part was already the whole file
                 return
             start = _range_start(response) if have else 0
             if start not in (0, have):
                 part.unlink()
-                raise _Interrupted(f"{source} was continued at a wrong place")
+                raise _Interrupted(f"{url} was continued at a wrong place")
             length = response.headers.get("Content-Length")
             total = start + int(length) if length and length.isdigit() else 0
             if total:
@@ -92,51 +134,103 @@ class Transfer:
                         block = response.read(_CHUNK)
                     except Exception as exc:  # http.client, ssl and socket have each their own
                         raise _Interrupted(
-                            f"the connection to {source} broke after {progress.done} bytes ({exc})"
+                            f"the connection to {url} broke after {progress.done} bytes ({exc})"
                         ) from exc
                     if not block:
                         break
                     out.write(block)
                     progress.done += len(block)
                     if limit and progress.done > limit:
-                        raise DownloadError(f"{name}: {source} is larger than {limit} bytes; check the URL")
+                        raise DownloadError(f"{name}: {url} is larger than {limit} bytes; check the URL")
                 out.flush()
                 os.fsync(out.fileno())
             if progress.done < total:
                 raise _Interrupted(
-                    f"{source} ended after {progress.done} of {total} bytes; the first part is kept in {part}"
+                    f"{url} ended after {progress.done} of {total} bytes; the first part is kept in {part}"
                 )
 
     @contextlib.contextmanager
-    def _open(self, source: str, headers: dict[str, str], name: str, part: Path) -> t.Iterator[t.Any]:
-        if urlsplit(source).scheme == "file":
-            with _LocalFile(source, headers, name) as response:
+    def _open(
+        self,
+        url: str,
+        headers: dict[str, str],
+        name: str,
+        source: Source,
+        method: str = "GET",
+        part: Path | None = None,
+    ) -> t.Iterator[t.Any]:
+        if urlsplit(url).scheme == "file":
+            with _LocalFile(url, headers, name) as response:
                 yield response
             return
-        try:
-            response = self.opener(source, headers, self.timeout)
-        except HTTPError as exc:
-            exc.close()
-            if exc.code == 416:
-                have = part.stat().st_size
-                if (exc.headers.get("Content-Range") or "").rpartition("/")[2] == str(have):
-                    yield None
-                    return
-                part.unlink()
-                raise _Interrupted(f"{source} is shorter than what was there of it") from exc
-            if exc.code in _RETRY_STATUS:
-                raise _Interrupted(f"{source} answered {exc.code} {exc.reason}") from exc
-            raise DownloadError(_status_sentence(name, source, exc.code, str(exc.reason), self.mirrored)) from exc
-        except (URLError, OSError) as exc:
-            reason = getattr(exc, "reason", None) or exc
-            raise _Interrupted(
-                f"{urlsplit(source).netloc} cannot be reached ({reason}): "
-                "check the network, the proxy and artifacts_mirror"
-            ) from exc
+        response = self._request(url, headers, name, source, method, part)
+        if response is None:
+            yield None
+            return
         try:
             yield response
         finally:
             response.close()
+
+    def _request(
+        self, url: str, headers: dict[str, str], name: str, source: Source, method: str, part: Path | None
+    ) -> t.Any:
+        """The open response; None where ``part`` is the whole file already."""
+        for try_with_challenge in (True, False):
+            secrets = source.secrets(method, url)
+            special: dict[str, t.Any] = {**({"secrets": secrets} if secrets else {})}
+            if method != "GET":
+                special["method"] = method
+            try:
+                return self.opener(url, headers, self.timeout, **special)
+            except HTTPError as exc:
+                if exc.code < 400 and method == "HEAD":
+                    return exc
+                if exc.code == 401 and try_with_challenge and source.challenged(name, exc.headers, self._plainly):
+                    exc.close()
+                    continue
+                return self._refused(exc, url, name, source, part)
+            except (URLError, OSError) as exc:
+                reason = getattr(exc, "reason", None) or exc
+                raise _Interrupted(
+                    f"{urlsplit(url).netloc} cannot be reached ({reason}): "
+                    "check the network, the proxy and artifacts_mirror"
+                ) from exc
+
+    def _refused(self, exc: HTTPError, url: str, name: str, source: Source, part: Path | None) -> None:
+        """Returns only where the refusal means that ``part`` is whole."""
+        with exc:
+            if exc.code == 416 and part is not None:
+                have = part.stat().st_size
+                if (exc.headers.get("Content-Range") or "").rpartition("/")[2] == str(have):
+                    return
+                part.unlink()
+                raise _Interrupted(f"{url} is shorter than what was there of it") from exc
+            if exc.code in _RETRY_STATUS:
+                raise _Interrupted(f"{url} answered {exc.code} {exc.reason}") from exc
+            body = ""
+            with contextlib.suppress(Exception):  # the sentence can do without
+                body = exc.read(_CHUNK).decode(errors="replace")
+            refusal = Refusal(name, url, exc.code, str(exc.reason), exc.headers, body)
+            raise DownloadError(f"{source.sentence(refusal)}") from exc
+
+    def _plainly(self, name: str, url: str, secrets: dict[str, str]) -> Answer:
+        """A request to a server that hands out tokens."""
+        return self.ask(url, name, _Showing(secrets))
+
+
+@dataclass
+class _Showing(Source):
+    """Shows what it is told to."""
+
+    shown: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __init__(self, shown: Mapping[str, str]) -> None:
+        super().__init__()
+        self.shown = shown
+
+    def secrets(self, method: str, url: str) -> dict[str, str]:
+        return dict(self.shown)
 
 
 class _LocalFile:
@@ -153,7 +247,7 @@ class _LocalFile:
                 f"{name}: {path} cannot be read ({exc.strerror}); build or fill the mirror, or correct artifacts_mirror"
             ) from exc
         size = os.fstat(self._file.fileno()).st_size
-        start = int(headers.get("Range", "bytes=0-")[len("bytes=") : -1])
+        start = int(headers.get("Range", "bytes=0-")[len("bytes=") :].partition("-")[0])
         start = start if start < size else 0
         self._file.seek(start)
         self.headers = {"Content-Length": str(size - start), "Content-Range": f"bytes {start}-{size}/{size}"}
@@ -176,6 +270,22 @@ def _range_start(response: t.Any) -> int:
     return int(match.group(1)) if match else -1
 
 
+def _read(response: t.Any, limit: int, url: str) -> bytes:
+    """Up to ``limit`` bytes of the body."""
+    blocks: list[bytes] = []
+    left = limit
+    while left:
+        try:
+            block = response.read(min(left, _CHUNK))
+        except Exception as exc:  # http.client, ssl and socket have each their own
+            raise _Interrupted(f"the connection to {url} broke ({exc})") from exc
+        if not block:
+            break
+        blocks.append(block)
+        left -= len(block)
+    return b"".join(blocks)
+
+
 def _check_space(folder: Path, need: int, name: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < need:
@@ -183,13 +293,3 @@ def _check_space(folder: Path, need: int, name: str) -> None:
             f"{name}: {need / 1e6:.0f} MB are needed in {folder} but {free / 1e6:.0f} MB are free; "
             "free some space or move artifacts_cache, then run again"
         )
-
-
-def _status_sentence(name: str, source: str, code: int, reason: str, mirrored: bool) -> str:
-    where = "the mirror" if mirrored else "the server"
-    if code in (404, 410):
-        remedy = "add it to the mirror" if mirrored else "check the version and the architecture"
-        return f"{name}: {where} has no {source} ({code} {reason}); {remedy}"
-    if code in (401, 403, 407):
-        return f"{name}: {where} refuses {source} ({code} {reason}); check the credentials and the proxy"
-    return f"{name}: {source} answered {code} {reason}; check the URL"

@@ -19,6 +19,7 @@ description:
   - Several hosts of one play, and several plays at a time, download a file only once.
 extends_documentation_fragment:
   - wasinn.cluster.attributes
+  - wasinn.cluster.downloads
 attributes:
   check_mode:
     support: full
@@ -27,74 +28,11 @@ attributes:
   diff_mode:
     support: full
 options:
-  artifacts:
-    description:
-      - The files to fetch.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description:
-          - Name of the artifact in messages and in the result.
-        type: str
-        required: true
-      url:
-        description:
-          - The file's address upstream (http, https or file).
-        type: str
-        required: true
-      sha256:
-        description:
-          - The sha256 that the file must have. It comes before O(artifacts[].checksums).
-        type: str
-        default: ""
-      checksums:
-        description:
-          - Address of the release's checksum list, in the format of C(sha256sum). It is fetched as the files are.
-          - A list from upstream is kept and trusted from then on. A list from a mirror is read again on each run.
-        type: str
-        default: ""
-      mode:
-        description:
-          - The file's mode in the cache, as an octal number.
-        type: str
-        default: "0644"
-      version:
-        description:
-          - Returned as it is, for the tasks that follow.
-        type: str
-        default: ""
-  cache:
-    description:
-      - The directory of the cache.
-    type: path
-    required: true
-  mirror:
-    description:
-      - Address or directory of a mirror that holds C(https://HOST/PATH) as C(HOST/PATH). Empty for upstream itself.
-    type: str
-    default: ""
-  offline:
-    description:
-      - Use what is in the cache only.
-    type: bool
-    default: false
-  timeout:
-    description:
-      - Seconds without an answer after which an attempt is given up.
-    type: int
-    default: 30
   parallel:
     description:
       - How many files are downloaded at a time.
     type: int
     default: 4
-  retries:
-    description:
-      - How often a broken or refused connection is tried again.
-    type: int
-    default: 3
 seealso:
   - module: wasinn.cluster.artifact_install
 """

@@ -21,7 +21,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.download import (
     Cache,
     parse_checksums,
 )
-from ansible_collections.wasinn.cluster.plugins.module_utils.transfer import DownloadError
+from ansible_collections.wasinn.cluster.plugins.module_utils.source import DownloadError
 
 CONTENT = os.urandom(3_000_000)
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -237,7 +237,7 @@ def test_an_unreachable_mirror_does_not_matter_if_all_is_cached(cache: Cache, li
     cache.fetch(LISTED)
     lost = Cache(str(cache.root), opener, mirror="http://127.0.0.1:9", retries=0, notify=lines.append)
     assert not lost.fetch(LISTED).changed
-    assert "The list in the cache is used instead" in lines[-1]
+    assert "The checksum list in the cache is used instead" in lines[-1]
 
 
 def test_a_damaged_cached_file_is_fetched_anew(cache: Cache) -> None:
