@@ -38,20 +38,23 @@ impl Config {
     /// # Errors
     /// One sentence with cause and remedy.
     pub fn in_cluster() -> Result<Self, String> {
-        let host = required("KUBERNETES_SERVICE_HOST")?;
-        let port = env::var("KUBERNETES_SERVICE_PORT").unwrap_or_else(|_| "443".into());
+        let host = set("KUBERNETES_SERVICE_HOST")
+            .ok_or("KUBERNETES_SERVICE_HOST is not set: run this as a pod, or name the API server's address yourself.")?;
+        let port = set("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".into());
         let host = if host.contains(':') {
             format!("[{host}]")
         } else {
             host
         };
+        let namespace = read(&Path::new(SERVICE_ACCOUNT).join("namespace"))?;
+        Ok(Self::new(format!("https://{host}:{port}"), namespace))
+    }
+
+    /// For another API server or namespace; the rest as [`Config::in_cluster`].
+    pub fn new(api: String, namespace: String) -> Self {
         let account = Path::new(SERVICE_ACCOUNT);
-        let namespace = match set("NAMESPACE") {
-            Some(name) => name,
-            None => read(&account.join("namespace"))?,
-        };
-        Ok(Self {
-            api: format!("https://{host}:{port}"),
+        Self {
+            api,
             namespace,
             ca_file: account.join("ca.crt"),
             token_file: account.join("token"),
@@ -59,11 +62,9 @@ impl Config {
             own_pod: set("POD_NAME"),
             own_service: set("OWN_SERVICE"),
             reconcile: Duration::from_secs(300),
-        })
+        }
     }
-}
 
-impl Config {
     /// Whether [`crate::watch`] can begin: address, CA and token.
     ///
     /// # Errors
@@ -75,12 +76,6 @@ impl Config {
 
 fn set(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn required(name: &str) -> Result<String, String> {
-    set(name).ok_or_else(|| {
-        format!("{name} is not set: run this as a pod (Kubernetes sets it), or name the API server's address yourself.")
-    })
 }
 
 /// A small text file without the white space around its text.

@@ -14,6 +14,7 @@ pub mod logging;
 mod merge;
 mod objects;
 mod reflector;
+pub mod registry;
 mod snapshot;
 mod stream;
 

@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The watcher from rust/watcher: as plain WebAssembly, and compiled ahead of time for WasmEdge 0.14 on x86-64.
+
+It waits nearly all of its time, so it is built to be small. The compiled file holds the plain module as well: another
+WasmEdge, or another processor, interprets it.
+"""
+
+from __future__ import annotations
+
+from tests.closed_network.context import Context
+
+DESCRIPTION = "the watcher (wasm, and the same compiled) from rust/watcher"
+INPUTS = ("tests/closed_network/builds/watcher.py", "rust/watcher", "rust/Cargo.toml", "rust/Cargo.lock")
+NEEDS = ()
+
+VERSION = "0.1.0"
+RELEASE = f"https://github.com/wasinn/wasinn.cluster/releases/download/v{VERSION}"
+# rust-lld as cargo looks for it is not in Debian's packages; lld's own wasm-ld is. ring's C parts are clang's.
+SCRIPT = """
+export CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld CARGO_TARGET_DIR=/build/target
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
+cargo build --locked --manifest-path /src/rust/Cargo.toml --package wasinn-watcher --target wasm32-wasip1 --release
+wasmedge compile --generic-binary /build/target/wasm32-wasip1/release/watcher.wasm /build/compiled.wasm
+"""
+
+
+def build(ctx: Context) -> None:
+    """Compile and publish; cargo's target directory is kept between builds."""
+    ctx.builder(SCRIPT)
+    module = ctx.work / "target" / "wasm32-wasip1" / "release" / "watcher.wasm"
+    for source, name in (
+        (module, f"wasinn-watcher-{VERSION}.wasm"),
+        (ctx.work / "compiled.wasm", f"wasinn-watcher-{VERSION}-wasmedge0.14-x86_64.wasm"),
+    ):
+        ctx.publish(source, f"{RELEASE}/{name}", checksums=f"{RELEASE}/SHA256SUM")
