@@ -1,0 +1,3 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measurements, each a package that sets itself up and runs by ``python -m benchmarks.NAME``."""
