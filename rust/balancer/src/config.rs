@@ -10,6 +10,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[cfg(test)]
+mod tests;
+
 /// Declares a table of settings: its type, its defaults and its lines in `--print-defaults`.
 macro_rules! settings {
     ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])* $field:ident: $type:ty = $default:expr;)* }) => {
@@ -199,8 +202,12 @@ impl Config {
     /// # Errors
     /// One sentence where it cannot be read, or a setting is unknown, of a wrong type or out of range.
     pub fn load(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("{} cannot be read ({error}): is the ConfigMap mounted?", path.display()))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            format!(
+                "{} cannot be read ({error}): is the ConfigMap mounted?",
+                path.display()
+            )
+        })?;
         Self::parse(&text).map_err(|error| format!("{}{error}", path.display()))
     }
 
@@ -219,7 +226,15 @@ impl Config {
 
     /// What types cannot say.
     fn check(&self) -> Result<(), String> {
-        let Timeouts { header, body, connect, first_byte, idle, keep_alive, queue } = self.timeouts;
+        let Timeouts {
+            header,
+            body,
+            connect,
+            first_byte,
+            idle,
+            keep_alive,
+            queue,
+        } = self.timeouts;
         let health = &self.health;
         let seconds = [
             ("timeouts.header", header),
@@ -236,11 +251,16 @@ impl Config {
         ];
         for (name, value) in seconds {
             if !(0.001..=MAX_SECONDS).contains(&value) {
-                return Err(format!("{name} is {value}, but has to be from 0.001 to {MAX_SECONDS} seconds."));
+                return Err(format!(
+                    "{name} is {value}, but has to be from 0.001 to {MAX_SECONDS} seconds."
+                ));
             }
         }
         if !(0.0..=MAX_SECONDS).contains(&health.interval) {
-            return Err(format!("health.interval is {}, but has to be from 0 (off) to {MAX_SECONDS} seconds.", health.interval));
+            return Err(format!(
+                "health.interval is {}, but has to be from 0 (off) to {MAX_SECONDS} seconds.",
+                health.interval
+            ));
         }
         if health.eject_min > health.eject_max {
             return Err("health.eject_min is above health.eject_max: exchange them.".into());
@@ -263,7 +283,10 @@ impl Config {
                 return Err("a pool of `pools` has an empty name: give it one.".into());
             }
             if self.pools[..at].iter().any(|other| other.name == pool.name) {
-                return Err(format!("two pools are named `{}`: rename one; pools of one model share `model`.", pool.name));
+                return Err(format!(
+                    "two pools are named `{}`: rename one; pools of one model share `model`.",
+                    pool.name
+                ));
             }
         }
         Ok(())
@@ -337,59 +360,5 @@ impl Setting for Vec<StaticPool> {
 fn comment(docs: &[&str], out: &mut String) {
     for line in docs {
         out.push_str(&format!("#{line}\n"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn printed_defaults_are_the_defaults() {
-        let text = Config::defaults();
-        let read = Config::parse(&text).unwrap();
-        // An empty string and none mean the same.
-        let off = Some(String::new());
-        let affinity = Affinity { header: off.clone(), ..Affinity::default() };
-        assert_eq!(read, Config { default_model: off, affinity, ..Config::default() });
-        let commented = text.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-        assert!(commented > 30, "{text}");
-        // The example of a pool works once its comment signs are gone.
-        let pools = text.split("[[pools]]").nth(1).unwrap().replace("\n# ", "\n");
-        let read = Config::parse(&format!("[[pools]]{pools}")).unwrap();
-        assert_eq!(read.pools[0].endpoints, ["10.0.0.1:8080".parse().unwrap()]);
-    }
-
-    #[test]
-    fn an_unknown_setting_is_named_with_its_line() {
-        let error = Config::parse("queue = 3\n[timeouts]\nconect = 2\n").unwrap_err();
-        assert!(error.starts_with(" line 3 (`conect = 2`): unknown field `conect`, expected one of `header`"), "{error}");
-        assert!(Config::parse("quue = 3").unwrap_err().contains("unknown field `quue`"));
-        assert!(Config::parse("[[pools]]\nname='a'\nendpoints=[]\nwieght=1").unwrap_err().contains("`wieght`"));
-    }
-
-    #[test]
-    fn values_out_of_range_are_refused() {
-        for (text, part) in [
-            ("[timeouts]\nqueue = 0", "timeouts.queue is 0"),
-            ("[timeouts]\nqueue = nan", "timeouts.queue is NaN"),
-            ("[timeouts]\nidle = 1e9", "timeouts.idle"),
-            ("[health]\ninterval = -1", "health.interval"),
-            ("[health]\neject_min = 70", "health.eject_min is above"),
-            ("[keys]\nreplicas = 0", "keys.replicas is 0"),
-            ("queue = -1", "line 1 (`queue = -1`): invalid value"),
-            ("[[pools]]\nname='a'\nendpoints=[]\n[[pools]]\nname='a'\nendpoints=[]", "two pools are named `a`"),
-            ("[listen]\nhttp = 'everywhere'", "line 2"),
-        ] {
-            let error = Config::parse(text).unwrap_err();
-            assert!(error.contains(part), "{text}: {error}");
-        }
-        assert_eq!(Config::parse("[health]\ninterval = 0\n[timeouts]\nqueue = 5").unwrap().timeouts.queue, 5.0);
-    }
-
-    #[test]
-    fn a_file_that_is_missing_is_named() {
-        let error = Config::load(Path::new("/nowhere/config.toml")).unwrap_err();
-        assert!(error.starts_with("/nowhere/config.toml cannot be read"), "{error}");
     }
 }

@@ -2,105 +2,151 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Models, their pools and endpoints, and who gets the next request.
+//!
+//! Requests are divided between pools by weight, exactly; in the pool the least busy endpoint gets them. Where all
+//! its places are taken, they wait in the pool's queue, first come, first served. A pool without a usable endpoint is
+//! passed over, those that wait in it included, as long as another may take the request.
 
-use crate::config::Config;
+mod acquire;
+mod endpoint;
+mod health;
+mod pool;
+mod probe;
+mod slot;
+mod sources;
+mod state;
+#[cfg(test)]
+mod tests;
+mod view;
+
 pub use crate::Refusal;
-use serde::Serialize;
-use std::cell::Cell;
-use std::net::SocketAddr;
-use std::rc::Rc;
-use std::time::Duration;
+pub use endpoint::Reason;
+pub use slot::{Outcome, Slot};
+pub use sources::{Change, Registration, Source};
+pub use view::{Ejected, EndpointView, ModelView, PoolView, RoutingView};
 pub use wasinn_watcher::Kind;
 
-pub struct Routing {
-    draining: Cell<bool>,
-}
+use crate::config::Config;
+use state::State;
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// What a request needs of an endpoint.
+#[derive(Debug, Clone, Default)]
 pub struct Ask<'a> {
-    /// `None` leaves the model open.
+    /// `None` and `""` leave the model open, as does `"default"` where no model has that name.
     pub model: Option<&'a str>,
     pub kind: Kind,
+    /// Requests with the same number prefer the same endpoint of a pool.
     pub affinity: Option<u64>,
-    /// Endpoints that failed this request already.
+    /// Endpoints that failed this request already; such a request goes to the front of the queue.
     pub tried: &'a [SocketAddr],
+    /// The models that the caller's key is limited to ([`crate::keys::Caller::models`]).
+    pub allowed: Option<&'a Rc<[String]>>,
 }
 
-/// What became of a request at an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    Answered(u16),
-    ConnectFailed,
-    /// The connection ended before the response did.
-    Broken,
-    FirstByteTimeout,
+/// The registry of models and all decisions on it; one per process, on one thread.
+pub struct Routing {
+    this: Weak<Routing>,
+    config: Config,
+    state: RefCell<State>,
+    /// Slots that are held.
+    held: Cell<usize>,
+    draining: Cell<bool>,
+    /// The cluster's Services were listed once.
+    synced: Cell<bool>,
+    /// An endpoint's next check or return has moved.
+    changed: Notify,
 }
-
-/// One place at an endpoint; dropping it frees the place and wakes the queue.
-pub struct Slot {
-    address: SocketAddr,
-}
-
-impl Slot {
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-    pub fn model(&self) -> &str {
-        ""
-    }
-    pub fn pool(&self) -> &str {
-        ""
-    }
-    /// Time spent in the queue.
-    pub fn waited(&self) -> Duration {
-        Duration::ZERO
-    }
-    /// Resolves when the endpoint is ejected as dead or has vanished.
-    pub async fn lost(&self) {
-        std::future::pending().await
-    }
-    /// Tells what became of the request, for passive ejection.
-    pub fn outcome(&self, _outcome: Outcome) {}
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct ModelView {
-    pub id: String,
-    pub aliases: Vec<String>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct RoutingView {}
 
 impl Routing {
-    pub fn new(_config: &Config) -> Rc<Self> {
-        Rc::new(Routing { draining: Cell::new(false) })
+    /// Knows the pools of the configuration; [`Routing::apply`] and [`Routing::register`] tell of others.
+    pub fn new(config: &Config) -> Rc<Self> {
+        let routing = Rc::new_cyclic(|this| Routing {
+            this: this.clone(),
+            config: config.clone(),
+            state: RefCell::new(State::new(config)),
+            held: Cell::new(0),
+            draining: Cell::new(false),
+            synced: Cell::new(false),
+            changed: Notify::new(),
+        });
+        routing.rebuild();
+        routing
     }
-    /// A place at an endpoint; waits in the pool's queue, and leaves it when dropped.
-    pub async fn acquire(self: &Rc<Self>, _ask: &Ask<'_>) -> Result<Slot, Refusal> {
-        Err(Refusal { status: 503, code: "no_endpoint", message: "No endpoint is known.".into(), retry_after: Some(1) })
+
+    /// Takes over what the watcher sees. Requests in flight go on; endpoints that are unready or terminating take no
+    /// new ones; of those that vanished without terminating the requests are given up for lost ([`Slot::lost`]).
+    pub fn apply(&self, snapshot: &wasinn_watcher::Snapshot) {
+        if snapshot.own_pod_terminating {
+            self.drain();
+        }
+        if !snapshot.synced {
+            return;
+        }
+        self.synced.set(true);
+        self.state.borrow_mut().sources.watched(snapshot);
+        self.rebuild();
     }
-    pub fn apply(&self, _snapshot: &wasinn_watcher::Snapshot) {}
-    pub fn models(&self) -> Vec<ModelView> {
-        Vec::new()
+
+    /// Adds a pool of one address, or changes it.
+    ///
+    /// # Errors
+    /// 400 for a registration that makes no sense, 409 where the name is a Service's or the configuration's.
+    pub fn register(&self, registration: Registration) -> Result<Change, Refusal> {
+        let change = self.state.borrow_mut().sources.register(registration)?;
+        if change != Change::Unchanged {
+            self.rebuild();
+        }
+        Ok(change)
     }
-    pub fn view(&self) -> RoutingView {
-        RoutingView {}
+
+    /// Takes a registered pool away; its requests in flight go on where they still can.
+    ///
+    /// # Errors
+    /// 404 where the name is not registered, 409 where it comes from elsewhere.
+    pub fn unregister(&self, name: &str) -> Result<(), Refusal> {
+        self.state.borrow_mut().sources.unregister(name)?;
+        self.rebuild();
+        Ok(())
     }
+
+    fn rebuild(&self) {
+        let now = Instant::now();
+        let mut state = self.state.borrow_mut();
+        state.rebuild(&self.config, now);
+        self.settle(&mut state, now);
+        self.changed.notify_one();
+    }
+
+    /// Knows its models and is not about to go.
     pub fn ready(&self) -> bool {
-        false
+        !self.draining.get() && (self.synced.get() || !self.config.watch)
     }
+
+    /// Is not ready from now on, so that no new connections come; those that do are still served.
     pub fn drain(&self) {
         self.draining.set(true);
     }
+
     pub fn draining(&self) -> bool {
         self.draining.get()
     }
+
+    /// Requests that have a place or wait for one.
     pub fn in_flight(&self) -> usize {
-        0
+        self.held.get() + self.waiting()
     }
-    /// Active checks, for ever.
-    pub async fn check_health(self: Rc<Self>) {
-        std::future::pending().await
+
+    fn waiting(&self) -> usize {
+        self.state
+            .borrow()
+            .pools
+            .iter()
+            .map(|pool| pool.queue.len())
+            .sum()
     }
 }
