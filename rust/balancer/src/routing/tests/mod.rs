@@ -49,7 +49,7 @@ fn snapshot(pools: Vec<Pool>) -> Snapshot {
     Snapshot {
         pools,
         synced: true,
-        own_pod_terminating: false,
+        ..Snapshot::default()
     }
 }
 
