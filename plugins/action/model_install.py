@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import time
@@ -87,7 +88,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
 
     # -- from the controller ---------------------------------------------------------------------------------------
 
+    def _uncompressed(self) -> None:
+        """Takes the compression out of this task's ssh: it is Ansible's default, and quantised weights do not get smaller
+        by it but ten times slower (7.2 s instead of 0.7 s for 98 MB on this project's test machines)."""
+        connection = self._connection
+        if connection.transport.rpartition(".")[2] != "ssh":
+            return
+        words = shlex.split(connection.get_option("ssh_args") or "")
+        plain = ["-o", "Compression=no", *(word for word in words if word != "-C")]
+        connection.set_option("ssh_args", shlex.join(plain))
+        if connection.get_option("control_path") is None and "ControlPath" not in " ".join(words):
+            # A master connection of its own: the shared one compresses.
+            host = (connection.get_option(name) for name in ("host", "port", "remote_user"))
+            name = hashlib.sha256(repr(("plain", *host)).encode()).hexdigest()[:10]
+            connection.set_option("control_path", f"%(directory)s/{name}")
+
     def _send(self, args: dict[str, t.Any], src: Path, have: int, report: _Report) -> None:
+        self._uncompressed()
         part = ModelFile(Path(args["dest"]), args["sha256"], Register()).part
         piece, failures = _SMALLEST * 4, 0
         with open(src, "rb") as handle:
@@ -174,7 +191,7 @@ class _Report:
     """Lines about one copy: how far, how fast, how long still."""
 
     def __init__(self, what: str, total: int, have: int) -> None:
-        self.what, self._total, self._begin = what, total, have
+        self.what, self.total, self._begin = what, total, have
         self._started = self._shown = time.monotonic()
         self._before = have
         if have:
@@ -191,16 +208,16 @@ class _Report:
         if now - self._shown < _REPORT_EVERY:
             return
         rate = max(done - self._before, 0) / (now - self._shown)
-        left = f", {_span((self._total - done) / rate)} left" if rate else ""
-        share = 100 * done // max(self._total, 1)
-        line = f"{self.what}: {done / 1e6:.0f} of {self._total / 1e6:.0f} MB ({share} %), {rate / 1e6:.1f} MB/s{left}"
+        left = f", {_span((self.total - done) / rate)} left" if rate else ""
+        share = 100 * done // max(self.total, 1)
+        line = f"{self.what}: {done / 1e6:.0f} of {self.total / 1e6:.0f} MB ({share} %), {rate / 1e6:.1f} MB/s{left}"
         display.display(line + (f", {note}" if note else ""))
         self._shown, self._before = now, done
 
     def over(self) -> None:
         """The last line."""
         seconds = max(time.monotonic() - self._started, 0.001)
-        size = self._total - self._begin
+        size = self.total - self._begin
         display.display(
             f"{self.what}: {size / 1e6:.0f} MB in {seconds:.1f} s ({size / 1e6 / seconds:.1f} MB/s), verified"
         )

@@ -36,11 +36,20 @@ DEFAULTS: dict[str, Any] = {
     "drain_seconds": None,
 }
 
+#: Where a model's file can come from, and the part of it that names the file.
+SOURCES = {"path": "", "url": "", "huggingface": "file", "s3": "key", "oci": "file"}
 
-def models_on(catalogue: Iterable[Mapping[str, Any]], host: str | None = None) -> list[dict[str, Any]]:
+
+def models_on(
+    catalogue: Iterable[Mapping[str, Any]],
+    host: str | None = None,
+    labels: Mapping[str, Iterable[str]] | None = None,
+) -> list[dict[str, Any]]:
     """Return the catalogue with its defaults and each model's C(file) name.
 
-    With C(host), only the models which this inventory host keeps.
+    With C(host), only the models which this inventory host keeps: it is one of the model's C(hosts), if there are any,
+    and no label of its C(node_selector) that the inventory gives to hosts (C(labels), C(key=value) by host) is another
+    or missing here.
     """
     models = []
     for entry in catalogue:
@@ -48,11 +57,30 @@ def models_on(catalogue: Iterable[Mapping[str, Any]], host: str | None = None) -
         model = {**DEFAULTS, **{key: value for key, value in entry.items() if value is not None}}
         for key in ("server", "autoscale"):
             model[key] = {name: value for name, value in model[key].items() if value is not None}
-        source = model.get("path") or unquote(urlsplit(model.get("url") or "").path)
-        model["file"] = posixpath.basename(source)
-        if host is None or not model["hosts"] or host in model["hosts"]:
+        model["file"] = file_name(model)
+        if host is None or ((not model["hosts"] or host in model["hosts"]) and _selected(model, host, labels or {})):
             models.append(model)
     return models
+
+
+def file_name(model: Mapping[str, Any]) -> str:
+    """The name of a model's file on the nodes: its C(file), else the last part of its source's name."""
+    if model.get("file"):
+        return str(model["file"])
+    for kind, part in SOURCES.items():
+        source = model.get(kind)
+        if source and isinstance(source, Mapping):
+            source = source.get(part)
+        if source:
+            return posixpath.basename(unquote(urlsplit(source).path) if kind == "url" else source)
+    return f"{model.get('name', '')}.gguf"
+
+
+def _selected(model: Mapping[str, Any], host: str, labels: Mapping[str, Iterable[str]]) -> bool:
+    """Whether a host may run the model's pods, as far as the inventory's labels tell."""
+    known = {label.partition("=")[0] for given in labels.values() for label in given}
+    wanted = {f"{key}={value}" for key, value in (model["node_selector"] or {}).items() if key in known}
+    return wanted <= set(labels.get(host, ()))
 
 
 class FilterModule:

@@ -25,11 +25,12 @@ _PAUSE = 0.5  # seconds until nodes that were busy or had nothing yet are asked 
 class Pulled:
     """What a while of pulling came to.
 
-    done: bytes of the file that are there now. complete: all of them. alive: some node gave something, or was busy
+    done: bytes of the file that are there now. size: of the whole file. complete: all of them. alive: some node gave something, or was busy
     giving it to others. peer: who gave something last. refusals: why the nodes that gave nothing did not.
     """
 
     done: int
+    size: int
     complete: bool = False
     alive: bool = False
     peer: str = ""
@@ -39,22 +40,22 @@ class Pulled:
 def pull(part: Path, sha256: str, size: int, peers: list[str], secret: str, seconds: float) -> Pulled:
     """Carries on with ``part`` for some seconds.
 
-    :param size: of the whole file in bytes.
+    :param size: of the whole file in bytes; 0 if the nodes have to tell it.
     :param peers: ``HOST:PORT`` of the nodes that have the file, or will.
     :raises OSError: of the local disk.
     """
     deadline = time.monotonic() + seconds
-    result = Pulled(part.stat().st_size)
+    result = Pulled(part.stat().st_size, size)
     order = list(peers)
     with open(part, "ab") as out:
         while not result.complete and time.monotonic() < deadline:
             random.shuffle(order)
             for peer in order:
                 before = result.done
-                for block in _blocks(peer, result, sha256, size, secret, deadline):
+                for block in _blocks(peer, result, sha256, secret, deadline):
                     out.write(block)
                     result.done += len(block)
-                result.complete = result.done >= size
+                result.complete = 0 < result.size <= result.done
                 if result.done > before or result.complete:
                     break
             else:
@@ -64,7 +65,7 @@ def pull(part: Path, sha256: str, size: int, peers: list[str], secret: str, seco
     return result
 
 
-def _blocks(peer: str, result: Pulled, sha256: str, size: int, secret: str, deadline: float) -> t.Iterator[bytes]:
+def _blocks(peer: str, result: Pulled, sha256: str, secret: str, deadline: float) -> t.Iterator[bytes]:
     """What one node gives until the deadline; why it gives nothing goes into the result."""
     host, _colon, port = peer.rpartition(":")
     path = f"/{sha256}"
@@ -81,12 +82,13 @@ def _blocks(peer: str, result: Pulled, sha256: str, size: int, secret: str, dead
             result.refusals[peer] = words.get(response.status, f"answered {response.status}")
             return
         result.alive, result.peer = True, peer
-        while time.monotonic() < deadline and result.done < size:
-            block = response.read1(min(_CHUNK, size - result.done))
+        result.size = int((response.getheader("Content-Range") or "").rpartition("/")[2])
+        while time.monotonic() < deadline and result.done < result.size:
+            block = response.read1(min(_CHUNK, result.size - result.done))
             if not block:
                 return
             yield block
-    except (OSError, http.client.HTTPException) as exc:
+    except (OSError, ValueError, http.client.HTTPException) as exc:
         result.refusals[peer] = f"cannot be reached ({exc})"
     finally:
         connection.close()

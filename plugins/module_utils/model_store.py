@@ -153,7 +153,7 @@ class ModelFile:
     def prepare(self, size: int) -> State:
         """Makes room for a copy: the folder, and an unfinished file of the right version, which may be there already.
 
-        :param size: of the whole file in bytes.
+        :param size: of the whole file in bytes; 0 if nobody knows it yet.
         :raises StoreError: where the disk is too small or cannot be written.
         """
         try:
@@ -162,7 +162,7 @@ class ModelFile:
                 if leftover != self.part:
                     leftover.unlink()
             self.part.touch(mode=0o600)
-            if self.part.stat().st_size > size:
+            if self.part.stat().st_size > size > 0:
                 os.truncate(self.part, 0)
             state = State("missing", self.part.stat().st_size, free_bytes(self.path.parent))
         except OSError as exc:
