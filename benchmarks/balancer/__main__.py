@@ -14,9 +14,11 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 
 from tests.closed_network import mirror
 from tests.closed_network.builds import balancer as build
+from tests.closed_network.builds import shim
 from tests.closed_network.context import Context
 from tests.closed_network.layout import place
 from tests.machines import engine, image
@@ -27,10 +29,17 @@ from .inside import Plan
 
 OUTPUT = CACHE / "benchmarks" / "balancer"
 CONTAINER = f"wasinn-benchmark-{os.getpid()}"
-IMAGE = image.Image("wasinn-benchmark", "wasmedge haproxy nginx-light wrk python3-minimal libpython3-stdlib")
+IMAGE = image.Image("wasinn-benchmark", "wasmedge haproxy nginx-light wrk containerd python3-minimal libpython3-stdlib")
+# What containerd needs inside a container, as tests/machines has it.
+MACHINE = (
+    *("--cgroupns=private", "--cap-add=ALL", "--cap-drop=SYS_RESOURCE"),
+    *("--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined"),
+    *("--tmpfs=/run", "--tmpfs=/tmp:exec", "-v", "/var/lib/containerd"),
+)
 # Compiled as the release is, by the same compiler.
 NATIVE = f"""{build.PROFILE}
-cargo build --locked --release --manifest-path /src/rust/Cargo.toml --package wasinn-balancer --bin balancer --example stub
+cargo build --locked --release --manifest-path /src/rust/Cargo.toml --package wasinn-balancer --bin balancer
+gcc -O2 -o /build/stub /src/benchmarks/balancer/stub.c
 """
 
 
@@ -80,18 +89,25 @@ def _set_up(args: argparse.Namespace) -> tuple[Plan, list[str]]:
 
     :raises Failure: where a build fails.
     """
-    mirror.ensure(["balancer"])
+    mirror.ensure(["balancer", "shim"])
     image.ensure(IMAGE)
     ctx = Context("benchmark")
     print("building the balancer and the upstream as native programs", flush=True)
     ctx.builder(NATIVE)
-    release = ctx.work / "target" / "release"
     wasm = place(ctx.mirror, build.COMPILED)
-    files = {"balancer.wasm": wasm, "balancer": release / "balancer", "stub": release / "examples" / "stub"}
+    with tarfile.open(place(ctx.mirror, f"{shim.RELEASE}/{shim.ARCHIVE}")) as archive:
+        archive.extractall(ctx.work / "shim", filter="data")
+    files = {
+        "balancer.wasm": wasm,
+        "balancer": ctx.work / "target" / "release" / "balancer",
+        "shim": ctx.work / "shim" / "containerd-shim-wasmedge-v1",
+        "stub": ctx.work / "stub",
+    }
     mounts = [f"{REPO / 'benchmarks'}:/src/benchmarks:ro", *(f"{path}:/opt/{name}:ro" for name, path in files.items())]
     plan = Plan(
         wasm="/opt/balancer.wasm",
         native="/opt/balancer",
+        shim="/opt/shim",
         stub="/opt/stub",
         rounds=args.rounds,
         connections=args.connections,
@@ -110,13 +126,8 @@ def _run(plan: Plan, mounts: list[str]) -> report.Results:
     """
     results = report.Results()
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    command = ["docker", "run", "--rm", "--init", "--name", CONTAINER, "--network=none"]
-    command += [
-        "--security-opt=seccomp=unconfined",
-        "-w",
-        "/src",
-        *(word for mount in mounts for word in ("-v", mount)),
-    ]
+    command = ["docker", "run", "--rm", "--init", "--name", CONTAINER, "--network=none", *MACHINE, "-w", "/src"]
+    command += [word for mount in mounts for word in ("-v", mount)]
     command += [IMAGE.name, "python3", "-B", "-m", "benchmarks.balancer.inside", json.dumps(dataclasses.asdict(plan))]
     try:
         with (

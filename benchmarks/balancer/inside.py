@@ -13,12 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import programs
+from . import programs, shim
 from .programs import Broken, Program
 
 LOAD = Path(__file__).with_name("load.lua")
@@ -31,7 +31,10 @@ SAMPLE_SECONDS = 5.0
 class Plan:
     """What to measure.
 
-    :ivar wasm: the balancer compiled ahead of time; :ivar:`native` and :ivar:`stub`: programs.
+    :ivar wasm: the balancer compiled ahead of time.
+    :ivar native: the same code as a program.
+    :ivar shim: containerd's.
+    :ivar stub: the upstreams.
     :ivar connections: how many at once, one measurement each.
     :ivar seconds: of one measurement.
     :ivar events: of a stream, with ``gap_ms`` milliseconds between two.
@@ -40,6 +43,7 @@ class Plan:
 
     wasm: str
     native: str
+    shim: str
     stub: str
     rounds: int
     connections: tuple[int, ...]
@@ -71,20 +75,17 @@ def _running(plan: Plan) -> Iterator[list[Program]]:
         programs.upstreams(plan.stub, plan.events, plan.gap_ms),
         programs.haproxy(folder),
         programs.nginx(folder),
-        programs.balancer("balancer, wasm", 8103, folder, wasm),
-        programs.balancer("balancer, native", 8104, folder, [plan.native, "CONFIG"]),
+        programs.balancer("balancer wasm", 8103, folder, wasm),
+        shim.balancer("balancer shim", 8105, folder, plan.wasm),
+        programs.balancer("balancer native", 8104, folder, [plan.native, "CONFIG"]),
     ]
     if plan.soak:
-        there = [there[0], there[3]]
-    started = []
-    try:
+        there = [there[0], there[4]]
+    with shim.containerd(Path(plan.shim)), ExitStack() as started:
         for program in there:
-            started.append(program)
+            started.callback(program.stop)
             program.start()
         yield there
-    finally:
-        for program in reversed(started):
-            program.stop()
 
 
 def _rounds(plan: Plan, there: list[Program]) -> Iterator[dict[str, Any]]:

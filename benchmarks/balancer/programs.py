@@ -127,8 +127,7 @@ def processor_seconds(pids: Sequence[int]) -> float:
 
 def upstreams(stub: str, events: int, gap_ms: float) -> Program:
     """One process with all the upstreams, which is what `direct` measures."""
-    listen = ",".join(f"127.0.0.1:{port}" for port in UPSTREAMS)
-    command = [stub, "--listen", listen, "--model", MODEL, "--events", str(events), "--gap-ms", f"{gap_ms:g}"]
+    command = [stub, str(events), f"{gap_ms:g}", *map(str, UPSTREAMS)]
     return Program("direct", UPSTREAMS[0], command, log="/tmp/stub.log")
 
 

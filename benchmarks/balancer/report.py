@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-OURS, PEER = "balancer, wasm", "haproxy"
+OURS, PEER = "balancer wasm", "haproxy"
 BASE = "direct"
 GOAL_CONNECTIONS = 32
 GOAL_P99, GOAL_RPS = 1.5, 0.6
