@@ -143,6 +143,8 @@ settings! {
         /// Replicas that a key's limits are divided by. Each replica counts for itself: with 1, N replicas let N times
         /// as much pass in the worst case; with N, a client whose connections meet one replica only gets an Nth.
         replicas: u32 = 1;
+        /// Seconds between two looks at the keys' file; a change counts from the next on.
+        reload: f64 = 2.0;
     }
 }
 
@@ -244,6 +246,7 @@ impl Config {
             ("timeouts.idle", idle),
             ("timeouts.keep_alive", keep_alive),
             ("timeouts.queue", queue),
+            ("keys.reload", self.keys.reload),
             ("health.recheck", health.recheck),
             ("health.timeout", health.timeout),
             ("health.eject_min", health.eject_min),

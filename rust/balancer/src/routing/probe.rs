@@ -3,11 +3,14 @@
 
 //! One active check of an address.
 
+use crate::http::conn::{Conn, Fault};
+use crate::http::head;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{timeout, Instant};
+
+/// Bytes that an answer's head may have.
+const HEAD: usize = 64 << 10;
 
 /// What an active check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,44 +25,45 @@ pub(super) enum Found {
 }
 
 /// Opens a connection and closes it.
-pub(super) async fn connect(address: SocketAddr, time: Duration) -> Found {
-    match open(address, time).await {
-        Some(_) => Found::Well,
-        None => Found::Unreachable,
+pub(super) async fn connect(address: SocketAddr, within: Duration) -> Found {
+    match Conn::connect(address, within).await {
+        Ok(_) => Found::Well,
+        Err(_) => Found::Unreachable,
     }
 }
 
-async fn open(address: SocketAddr, time: Duration) -> Option<TcpStream> {
-    timeout(time, TcpStream::connect(address)).await.ok()?.ok()
-}
-
-/// Asks for `/v1/models`: `connecting` for the connection, `answering` for the first line of the answer.
+/// Asks for `/v1/models`: `connecting` for the connection, `answering` for the head of the answer.
 pub(super) async fn get(address: SocketAddr, connecting: Duration, answering: Duration) -> Found {
-    let Some(stream) = open(address, connecting).await else {
+    let Ok(mut conn) = Conn::connect(address, connecting).await else {
         return Found::Unreachable;
     };
-    match timeout(answering, status(stream, address)).await {
+    let found = match timeout(answering, status(&mut conn, address, answering)).await {
         Err(_) => Found::Silent,
         // One that lacks the route, or wants a key of its own, answers all the same.
-        Ok(Some(100..=499)) => Found::Well,
+        Ok(Some(..=499)) => Found::Well,
         Ok(_) => Found::Wrong,
-    }
+    };
+    tokio::task::spawn_local(conn.linger());
+    found
 }
 
 /// The status of its answer; `None` where that is not HTTP, or the connection breaks.
-async fn status(mut stream: TcpStream, address: SocketAddr) -> Option<u16> {
+async fn status(conn: &mut Conn, address: SocketAddr, within: Duration) -> Option<u16> {
     let request =
-        format!("GET /v1/models HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut start = [0; 12];
-    stream.read_exact(&mut start).await.ok()?;
-    // The rest is read so that the server does not meet a reset; it matters no more.
-    let mut rest = stream.take(64 << 10);
-    let _ = timeout(
-        Duration::from_millis(100),
-        tokio::io::copy(&mut rest, &mut tokio::io::sink()),
-    )
-    .await;
-    let text = std::str::from_utf8(&start).ok()?;
-    text.strip_prefix("HTTP/1.")?.get(2..)?.trim().parse().ok()
+        format!("GET /v1/models HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let end = Instant::now() + within;
+    conn.write(request.as_bytes(), within).await.ok()?;
+    while conn.unread().len() < HEAD {
+        if let Some(head) = head::response(conn.unread(), false).ok()? {
+            return Some(head.status);
+        }
+        match conn.fill(end).await {
+            Ok(0) => return None,
+            Ok(_) => {}
+            // The time is the caller's to notice, as silence.
+            Err(Fault::Timeout) => std::future::pending().await,
+            Err(Fault::Gone) => return None,
+        }
+    }
+    None
 }
