@@ -45,7 +45,9 @@ class Handler(BaseHTTPRequestHandler):
         address = urllib.parse.urlsplit(self.path)
         if address.path == BASE:
             resource = {"name": METRIC, "namespaced": True, "kind": "ExternalMetricValueList", "verbs": ["get"]}
-            self._json(200, {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": BASE[6:], "resources": [resource]})
+            self._json(
+                200, {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": BASE[6:], "resources": [resource]}
+            )
         elif address.path.startswith(f"{BASE}/namespaces/") and address.path.endswith(f"/{METRIC}"):
             selector = urllib.parse.parse_qs(address.query).get("labelSelector", [""])[0]
             pool = dict(pair.split("=", 1) for pair in selector.split(",") if "=" in pair).get("pool", "")
@@ -55,7 +57,9 @@ class Handler(BaseHTTPRequestHandler):
                 "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "value": str(pending(self.sources, pool)),
             }
-            self._json(200, {"kind": "ExternalMetricValueList", "apiVersion": BASE[6:], "metadata": {}, "items": [item]})
+            self._json(
+                200, {"kind": "ExternalMetricValueList", "apiVersion": BASE[6:], "metadata": {}, "items": [item]}
+            )
         else:
             self._json(404, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404})
 

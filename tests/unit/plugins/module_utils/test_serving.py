@@ -210,6 +210,19 @@ def test_a_model_of_the_wrong_kind_is_told_by_its_header():
 
 
 def test_a_sound_catalogue_has_no_findings():
-    chat = {**CHAT, "embedding": "embed", "projector": "eyes", "aliases": ["default"], "autoscale": {"min": 0, "max": 4}}
-    canary = {**CHAT, "name": "chat-next", "serves": "chat", "aliases": ["default"], "weight": 0, "server": {"temp": 0.2}}
+    chat = {
+        **CHAT,
+        "embedding": "embed",
+        "projector": "eyes",
+        "aliases": ["default"],
+        "autoscale": {"min": 0, "max": 4},
+    }
+    canary = {
+        **CHAT,
+        "name": "chat-next",
+        "serves": "chat",
+        "aliases": ["default"],
+        "weight": 0,
+        "server": {"temp": 0.2},
+    }
     assert serving_findings([chat, canary, EMBED, EYES], {"chat": HEADER}) == []
