@@ -5,7 +5,7 @@
 //! come the types, [`Config::default`] and the text of `balancer --print-defaults`.
 
 use crate::routing::Kind;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -171,6 +171,16 @@ pub struct StaticPool {
     pub endpoints: Vec<SocketAddr>,
 }
 
+/// Which requests are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    All,
+    /// Status 400 and above, and those that broke off.
+    Errors,
+    Off,
+}
+
 settings! {
     /// Every setting; what the file leaves out has its default.
     Config {
@@ -187,6 +197,8 @@ settings! {
         registered_slots: u32 = 0;
         /// Requests that wait in a pool's queue; further ones get status 429.
         queue: usize = 64;
+        /// Which requests are logged, one line of JSON each on standard output: "all", "errors" or "off".
+        access_log: AccessLog = AccessLog::All;
         listen: Listen = Listen::default();
         limits: Limits = Limits::default();
         timeouts: Timeouts = Timeouts::default();
@@ -336,7 +348,7 @@ macro_rules! scalars {
         })+
     };
 }
-scalars!(SocketAddr, PathBuf, String, bool, u32, usize, f64);
+scalars!(SocketAddr, PathBuf, String, bool, u32, usize, f64, AccessLog);
 
 impl Setting for Option<String> {
     fn print(&self, docs: &[&str], name: &str, out: &mut String) {

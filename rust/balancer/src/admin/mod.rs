@@ -1,23 +1,56 @@
 // SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 // SPDX-License-Identifier: Apache-2.0
 
-//! The ops and admin ports.
+//! The ops port (kubelet, Prometheus, autoscalers; no secrets) and the admin port (token).
 
-use crate::http::{Reply, Request};
-use crate::App;
-use std::rc::Rc;
+mod api;
+mod ops;
+mod page;
+mod registration;
+mod token;
 
-/// `/healthz`, `/readyz`, `/metrics`, `/drained`.
-pub async fn ops(app: Rc<App>, request: Request) -> Reply {
-    match request.path.as_str() {
-        "/healthz" => Reply::text(200, "ok\n"),
-        "/readyz" if app.routing.ready() => Reply::text(200, "ready\n"),
-        "/readyz" => Reply::text(503, "no endpoint is ready\n"),
-        _ => Reply::text(404, "not found\n"),
+pub use api::admin;
+pub use ops::ops;
+
+use crate::http::Reply;
+use serde::Serialize;
+
+/// An error as all of the balancer's interfaces give it.
+fn problem(status: u16, code: &str, message: impl Into<String>) -> Reply {
+    #[derive(Serialize)]
+    struct Problem<'a> {
+        error: Words<'a>,
     }
+    #[derive(Serialize)]
+    struct Words<'a> {
+        message: String,
+        code: &'a str,
+    }
+    let reply = Reply::json(
+        status,
+        &Problem {
+            error: Words {
+                message: message.into(),
+                code,
+            },
+        },
+    );
+    guarded(reply)
 }
 
-/// `/api/*` with the admin token, and the status page.
-pub async fn admin(_app: Rc<App>, _request: Request) -> Reply {
-    Reply::text(404, "not found\n")
+/// What every reply of these ports carries: nothing may be kept, framed or guessed.
+fn guarded(reply: Reply) -> Reply {
+    reply
+        .with("Cache-Control", "no-store")
+        .with("X-Content-Type-Options", "nosniff")
+}
+
+/// 405 with the methods that there are.
+fn wrong_method(allowed: &'static str) -> Reply {
+    problem(
+        405,
+        "method_not_allowed",
+        format!("This path answers {allowed} only."),
+    )
+    .with("Allow", allowed)
 }

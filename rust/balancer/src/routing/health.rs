@@ -109,7 +109,7 @@ impl Routing {
             return;
         };
         if let Some(pool) = state.pool(pool) {
-            pool.ejections += 1;
+            *pool.ejections.entry(reason).or_default() += 1;
             let time = time.as_secs_f64();
             let what = match reason {
                 Reason::Connect => format!("for {time} s: a request could not connect"),

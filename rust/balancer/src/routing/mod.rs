@@ -141,6 +141,15 @@ impl Routing {
         self.held.get() + self.waiting()
     }
 
+    /// Whether a pool has this model (its own name, no alias).
+    pub fn knows(&self, model: &str) -> bool {
+        self.state
+            .borrow()
+            .pools
+            .iter()
+            .any(|pool| *pool.model == *model)
+    }
+
     fn waiting(&self) -> usize {
         self.state
             .borrow()

@@ -3,11 +3,11 @@
 
 //! One pool: its endpoints, whose turn it is, and who waits.
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Reason};
 use super::sources::{PoolSpec, Source};
 use super::{Kind, Slot};
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::sync::oneshot;
@@ -68,8 +68,8 @@ pub(super) struct Pool {
     pub refused: u64,
     /// Turned away because the queue's time passed.
     pub expired: u64,
-    /// Of all endpoints it ever had.
-    pub ejections: u64,
+    /// Of all endpoints it ever had, by reason.
+    pub ejections: BTreeMap<Reason, u64>,
 }
 
 impl Pool {
@@ -91,7 +91,7 @@ impl Pool {
             requests: 0,
             refused: 0,
             expired: 0,
-            ejections: 0,
+            ejections: BTreeMap::new(),
         }
     }
 

@@ -6,6 +6,7 @@
 use super::endpoint::Reason;
 use super::{Kind, Routing, Source};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tokio::time::Instant;
 
@@ -56,7 +57,7 @@ pub struct PoolView {
     /// Requests turned away because the queue's time passed.
     pub expired: u64,
     /// Ejections, of endpoints that are gone as well.
-    pub ejections: u64,
+    pub ejections: BTreeMap<Reason, u64>,
     pub endpoints: Vec<EndpointView>,
 }
 
@@ -157,7 +158,7 @@ impl Routing {
                 requests: pool.requests,
                 refused: pool.refused,
                 expired: pool.expired,
-                ejections: pool.ejections,
+                ejections: pool.ejections.clone(),
                 endpoints,
             }
         });
