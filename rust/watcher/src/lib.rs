@@ -9,6 +9,7 @@
 mod api;
 mod backoff;
 mod config;
+mod dns;
 mod http;
 pub mod logging;
 mod merge;

@@ -11,6 +11,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::dns::resolve;
+
 /// A TLS record is no longer than this (and its header).
 const RECORD: usize = 16 * 1024;
 
@@ -52,7 +54,7 @@ impl Stream {
         address: &str,
         tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     ) -> io::Result<Self> {
-        let tcp = TcpStream::connect(address).await?;
+        let tcp = TcpStream::connect(&resolve(address).await?[..]).await?;
         let Some((config, name)) = tls else {
             return Ok(Self { tcp, tls: None });
         };

@@ -16,6 +16,8 @@ NEEDS = ()
 
 VERSION = "0.1.0"
 RELEASE = f"https://github.com/wasinn/wasinn.cluster/releases/download/v{VERSION}"
+URL = f"{RELEASE}/wasinn-watcher-{VERSION}.wasm"
+COMPILED = f"{RELEASE}/wasinn-watcher-{VERSION}-wasmedge0.14-x86_64.wasm"
 # rust-lld as cargo looks for it is not in Debian's packages; lld's own wasm-ld is. ring's C parts are clang's.
 SCRIPT = """
 export CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld CARGO_TARGET_DIR=/build/target
@@ -29,8 +31,5 @@ def build(ctx: Context) -> None:
     """Compile and publish; cargo's target directory is kept between builds."""
     ctx.builder(SCRIPT)
     module = ctx.work / "target" / "wasm32-wasip1" / "release" / "watcher.wasm"
-    for source, name in (
-        (module, f"wasinn-watcher-{VERSION}.wasm"),
-        (ctx.work / "compiled.wasm", f"wasinn-watcher-{VERSION}-wasmedge0.14-x86_64.wasm"),
-    ):
-        ctx.publish(source, f"{RELEASE}/{name}", checksums=f"{RELEASE}/SHA256SUM")
+    for source, url in ((module, URL), (ctx.work / "compiled.wasm", COMPILED)):
+        ctx.publish(source, url, checksums=f"{RELEASE}/SHA256SUM")
