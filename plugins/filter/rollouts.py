@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Filters on Deployments as the cluster shows them."""
+"""Filters on Deployments and pods as the cluster shows them."""
 
 from __future__ import annotations
 
@@ -39,9 +39,39 @@ def _pending(name: str, item: Mapping[str, Any] | None) -> str:
     return ""
 
 
+def unready_pods(pods: Iterable[Mapping[str, Any]], names: Iterable[str]) -> list[dict[str, str]]:
+    """Return C(name) and a phrase (C(why)) for each pod of the Deployments C(names) that is not ready."""
+    prefixes = tuple(f"{name}-" for name in names)
+    found = []
+    for pod in pods:
+        name = pod["metadata"]["name"]
+        conditions = {item["type"]: item for item in (pod.get("status") or {}).get("conditions") or []}
+        ready = (conditions.get("Ready") or {}).get("status") == "True"
+        if name.startswith(prefixes) and not ready and not pod["metadata"].get("deletionTimestamp"):
+            where = pod["spec"].get("nodeName")
+            found.append({"name": name, "why": f"{name}{f' on {where}' if where else ''} {_state(pod, conditions)}"})
+    return found
+
+
+def _state(pod: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) -> str:
+    """How a pod that is not ready is, from the most to the least telling."""
+    scheduled = conditions.get("PodScheduled") or {}
+    if scheduled.get("status") == "False":
+        return f"is not scheduled ({scheduled.get('message') or scheduled.get('reason')})"
+    for container in pod["status"].get("containerStatuses") or []:
+        last = (container.get("lastState") or {}).get("terminated") or {}
+        state = container.get("state") or {}
+        ended = state.get("terminated") or last
+        if ended:
+            return f"ended with {ended.get('exitCode')} ({ended.get('reason')}) and was restarted {container['restartCount']} times"
+        if waiting := state.get("waiting"):
+            return f"waits ({': '.join(filter(None, (waiting.get('reason'), waiting.get('message'))))})"
+    return f"is {pod['status'].get('phase')}, but not ready"
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Any]:
         """Return the filters of this file by name."""
-        return {"rollouts_pending": rollouts_pending}
+        return {"rollouts_pending": rollouts_pending, "unready_pods": unready_pods}

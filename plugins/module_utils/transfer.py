@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
 import shutil
@@ -187,11 +186,7 @@ class Transfer:
             except HTTPError as exc:
                 if exc.code < 400 and method == "HEAD":
                     return exc
-                if (
-                    exc.code == 401
-                    and try_with_challenge
-                    and source.challenged(name, exc.headers, functools.partial(self._token, source))
-                ):
+                if exc.code == 401 and try_with_challenge and source.challenged(name, exc.headers, self._plainly):
                     exc.close()
                     continue
                 return self._refused(exc, url, name, source, part)
@@ -219,23 +214,23 @@ class Transfer:
             refusal = Refusal(name, url, exc.code, str(exc.reason), exc.headers, body)
             raise DownloadError(f"{source.sentence(refusal)}") from exc
 
-    def _token(self, source: Source, name: str, url: str, secrets: dict[str, str]) -> Answer:
-        """A request to the server that hands out tokens for a source."""
-        return self.ask(url, name, _Showing(secrets, source))
+    def _plainly(self, name: str, url: str, secrets: dict[str, str]) -> Answer:
+        """A request to a server that hands out tokens."""
+        return self.ask(url, name, _Showing(secrets))
 
 
+@dataclass
 class _Showing(Source):
-    """Shows what it is told to, and leaves the words to the source it does so for."""
+    """Shows what it is told to."""
 
-    def __init__(self, shown: dict[str, str], source: Source) -> None:
+    shown: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __init__(self, shown: Mapping[str, str]) -> None:
         super().__init__()
-        self._shown, self._source = shown, source
+        self.shown = shown
 
     def secrets(self, method: str, url: str) -> dict[str, str]:
-        return self._shown
-
-    def sentence(self, refusal: Refusal) -> str:
-        return self._source.sentence(refusal)
+        return dict(self.shown)
 
 
 class _LocalFile:

@@ -1,68 +1,33 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The manifests of role llamaedge: rendered by Ansible, compared with tests/golden, valid in Kubernetes 1.34.
-
-After a wanted change, `GOLDEN=write python -m pytest tests/unit/test_manifests.py` writes what is
-rendered now; the commit's diff then shows what clusters will see.
-"""
+"""The manifests of role llamaedge: rendered by Ansible, compared with tests/golden, valid in Kubernetes."""
 
 from __future__ import annotations
 
-import os
-import sys
-
 import kubernetes_validate
 import pytest
-import yaml
 
-from tests.lint.tree import REPO
+from tests.unit.manifests import GOLDEN, KUBERNETES, committed, objects_in, render
 
-KUBERNETES = "1.34"
-GOLDEN = REPO / "tests" / "golden"
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/vars.yml"))
-PLAY = """
-- hosts: localhost
-  gather_facts: false
-  tasks:
-    - ansible.builtin.import_role:
-        name: wasinn.cluster.llamaedge
-        tasks_from: render
-"""
 
 
 @pytest.fixture(scope="module", params=CASES)
 def rendered(request, exported, run, tmp_path_factory):
     """(case's name, {file name: text}) of one case of tests/golden."""
-    work = tmp_path_factory.mktemp(request.param)
-    (work / "play.yml").write_text(PLAY)
-    run(
-        "ansible-playbook",
-        "--inventory=localhost,",
-        "--connection=local",
-        f"--extra-vars=ansible_python_interpreter={sys.executable}",
-        f"--extra-vars=@{GOLDEN / request.param / 'vars.yml'}",
-        f"--extra-vars=llamaedge_render_dir={work / 'out'}",
-        f"--extra-vars=artifacts_cache={work / 'cache'}",
-        work / "play.yml",
-        ANSIBLE_COLLECTIONS_PATH=str(exported.path.parents[2]),
-    )
-    return request.param, {path.name: path.read_text() for path in sorted((work / "out").glob("*.yaml"))}
+    variables = GOLDEN / request.param / "vars.yml"
+    return request.param, render("llamaedge", variables, exported, run, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")
 def objects(rendered):
     """All Kubernetes objects of the case."""
-    return [item for text in rendered[1].values() for item in yaml.safe_load_all(text) if item]
+    return objects_in(rendered[1])
 
 
 def test_as_committed(rendered):
     case, texts = rendered
-    if os.environ.get("GOLDEN") == "write":
-        for old in (GOLDEN / case).glob("*.golden"):
-            old.unlink()
-        for name, text in texts.items():
-            (GOLDEN / case / f"{name}.golden").write_text(text)
-    assert texts == {path.stem: path.read_text() for path in (GOLDEN / case).glob("*.golden")}
+    assert texts == committed(GOLDEN / case, texts)
 
 
 def test_valid_in_kubernetes(objects):

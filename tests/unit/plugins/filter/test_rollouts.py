@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The filter that says what Deployments wait for."""
+"""The filters that say what Deployments wait for, and how their pods are."""
 
 from __future__ import annotations
 
 import pytest
-from ansible_collections.wasinn.cluster.plugins.filter.rollouts import rollouts_pending
+from ansible_collections.wasinn.cluster.plugins.filter.rollouts import rollouts_pending, unready_pods
 
 
 def deployment(wanted=2, generation=3, **status):
@@ -42,3 +42,38 @@ def test_what_is_missing_is_said(item, phrase):
 
 def test_a_missing_deployment_is_said_and_others_do_not_matter():
     assert rollouts_pending([deployment(wanted=5)], ["other"]) == ["other has no Deployment"]
+
+
+def pod(name="m-1-x", ready="False", node="n1", **status):
+    conditions = [{"type": "Ready", "status": ready}, *status.pop("conditions", [])]
+    return {
+        "metadata": {"name": name},
+        "spec": {"nodeName": node},
+        "status": {"phase": "Running", "conditions": conditions, **status},
+    }
+
+
+def test_ready_pods_and_those_of_others_are_not_told():
+    assert unready_pods([pod(ready="True"), pod("other-1-x")], ["m"]) == []
+
+
+CRASHED = {
+    "restartCount": 3,
+    "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+    "lastState": {"terminated": {"exitCode": 2, "reason": "Error"}},
+}
+PULLING = {"restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}
+NOWHERE = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+
+
+@pytest.mark.parametrize(
+    ("item", "why"),
+    [
+        (pod(containerStatuses=[CRASHED]), "m-1-x on n1 ended with 2 (Error) and was restarted 3 times"),
+        (pod(containerStatuses=[PULLING]), "m-1-x on n1 waits (ErrImagePull: not found)"),
+        (pod(node=None, conditions=[NOWHERE]), "m-1-x is not scheduled (0/3 nodes are available)"),
+        (pod(), "m-1-x on n1 is Running, but not ready"),
+    ],
+)
+def test_how_a_pod_is(item, why):
+    assert [told["why"] for told in unready_pods([item], ["m"])] == [why]
