@@ -164,7 +164,9 @@ class Objects:
                 continue  # the kind's CRD was never installed, or is gone and its objects with it
             for item in self._client.get(resource, namespace=namespace, label_selector=selector).to_dict()["items"]:
                 item = {"apiVersion": kind["api_version"], "kind": kind["kind"], **item}
-                if identity(item) in names or item["metadata"].get("deletionTimestamp"):
+                metadata = item["metadata"]
+                # What a controller made for one of ours has our labels as well (KEDA's HorizontalPodAutoscaler).
+                if identity(item) in names or metadata.get("deletionTimestamp") or metadata.get("ownerReferences"):
                     continue
                 if not self._dry_run:
                     self._client.delete(

@@ -56,7 +56,7 @@ options:
     default: []
   prune:
     description:
-      - What to delete, unless it is in O(definitions).
+      - What to delete, unless it is in O(definitions). What other objects own is left to them.
     type: dict
     suboptions:
       namespace:
