@@ -115,6 +115,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
                     raise AnsibleActionFail(f"{src} became shorter while it was copied; run again.")
                 began = time.monotonic()
                 there, why = self._append(part, have, data)
+                if there < 0 and self._step(args, "look").get("state") == "present":
+                    return  # another run has finished it
                 if there < have + len(data):
                     failures = failures + 1 if there <= have else 0
                     if failures >= _TRIES:
@@ -132,26 +134,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
                 report.show(have)
 
     def _append(self, part: Path, have: int, data: bytes) -> tuple[int, str]:
-        """Appends ``data`` if the file still ends at ``have``; returns where it ends then, and why that is too early."""
+        """Appends ``data`` if the file still ends at ``have``; returns where it ends then, and why that is too early.
+
+        The workers of a run that was killed may go on for a while: the lock lets both append in turn, the same bytes.
+        It ends at -1 where it is not there any more.
+        """
         path = shlex.quote(str(part))
-        size = f"$(stat -c %s {path})"
-        try:
-            done = self._low_level_execute_command(
-                f'if [ "{size}" = {have} ]; then cat >> {path}; else cat > /dev/null; fi; stat -c %s {path}',
-                in_data=data,
-            )
-            last = (done["stdout"].strip().splitlines() or [""])[-1]
-            if last.isdigit():
-                return int(last), done["stderr"].strip()
-            why = done["stderr"].strip() or f"exit status {done['rc']}"
-        except AnsibleConnectionFailure as exc:
-            why = str(exc)
-            self._connection.reset()
-        try:
-            last = self._low_level_execute_command(f"stat -c %s {path}")["stdout"].strip()
-            return (int(last), why) if last.isdigit() else (have, why)
-        except AnsibleConnectionFailure as exc:
-            return have, str(exc)
+        only_there = 'if [ "$(stat -c %s "$1")" = "$2" ]; then cat >> "$1"; else cat > /dev/null; fi'
+        append = f"if [ -e {path} ]; then flock {path} sh -c {shlex.quote(only_there)} - {path} {have}; else cat > /dev/null; fi"
+        size = f"if [ -e {path} ]; then stat -c %s {path}; else echo -1; fi"
+        why = ""
+        for command, sent in ((f"{append}; {size}", data), (size, None)):
+            try:
+                done = self._low_level_execute_command(command, in_data=sent)
+                last = (done["stdout"].strip().splitlines() or [""])[-1]
+                why = why or done["stderr"].strip() or f"exit status {done['rc']}"
+                if last.removeprefix("-").isdigit():
+                    return int(last), why
+            except AnsibleConnectionFailure as exc:
+                why = why or str(exc)
+                self._connection.reset()
+        return have, why
 
     # -- from other nodes ------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import os
 import random
@@ -45,9 +46,10 @@ def pull(part: Path, sha256: str, size: int, peers: list[str], secret: str, seco
     :raises OSError: of the local disk.
     """
     deadline = time.monotonic() + seconds
-    result = Pulled(part.stat().st_size, size)
     order = list(peers)
     with open(part, "ab") as out:
+        fcntl.flock(out, fcntl.LOCK_EX)  # against the workers of a run that was killed
+        result = Pulled(os.fstat(out.fileno()).st_size, size)
         while not result.complete and time.monotonic() < deadline:
             random.shuffle(order)
             for peer in order:

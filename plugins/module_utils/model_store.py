@@ -177,28 +177,40 @@ class ModelFile:
     def finish(self, mode: int = 0o644) -> None:
         """Verifies the grown file and gives it its name.
 
+        Another run may be at it too (one that was killed on the controller leaves its workers behind for a while); then
+        the first one to come here does it.
+
         :raises StoreError: where it is not what was wanted; then it is thrown away.
         """
         try:
-            got = sha256_file(self.part)
-            if got != self.sha256:
-                size = self.part.stat().st_size
-                self.part.unlink()
-                raise StoreError(
-                    f"the copy of {self.path.name} arrived with sha256 {got} ({size} bytes) instead of {self.sha256} and was "
-                    "thrown away; run again, and if it stays so, check the memory and disk of this machine"
-                )
-            findings = describe(str(self.part))["findings"]
-            if findings:
-                self.part.unlink()
-                raise StoreError(f"{findings[0]['cause']} {findings[0]['remedy']}".rstrip("."))
-            os.chmod(self.part, mode)
             with open(self.part, "rb") as handle:
-                os.fsync(handle.fileno())
-            os.replace(self.part, self.path)
-            self.register.note(self.path, self.sha256, brought=True)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if self.part.exists():
+                    self._verify()
+                    os.chmod(self.part, mode)
+                    os.fsync(handle.fileno())
+                    os.replace(self.part, self.path)
+                    self.register.note(self.path, self.sha256, brought=True)
+        except FileNotFoundError:
+            pass
         except OSError as exc:
             raise StoreError(disk_sentence(exc, self.path)) from exc
+        if self.look().state != "present":
+            raise StoreError(f"the unfinished copy of {self.path.name} was taken away by somebody else; run again")
+
+    def _verify(self) -> None:
+        got = sha256_file(self.part)
+        if got != self.sha256:
+            size = self.part.stat().st_size
+            self.part.unlink()
+            raise StoreError(
+                f"the copy of {self.path.name} arrived with sha256 {got} ({size} bytes) instead of {self.sha256} and was "
+                "thrown away; run again, and if it stays so, check the memory and disk of this machine"
+            )
+        findings = describe(str(self.part))["findings"]
+        if findings:
+            self.part.unlink()
+            raise StoreError(f"{findings[0]['cause']} {findings[0]['remedy']}".rstrip("."))
 
 
 def free_bytes(folder: Path) -> int:
