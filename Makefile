@@ -8,7 +8,7 @@ STEP := $(PYTHON) -m tests.demo
 ARGS ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo machines mirror site preflight verify reset kubectl lint test clean distclean
+.PHONY: help setup demo machines mirror site preflight verify reset kubectl lint test bench clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -45,7 +45,10 @@ lint: setup ## every linter, ansible-test sanity included (ARGS: names of steps)
 	@$(PYTHON) -m tests.lint $(ARGS)
 
 test: setup ## unit tests, linters, then real machines (ARGS: pytest's)
-	@$(PYTHON) -m pytest $(or $(ARGS),tests/unit tests/static tests/e2e)
+	@$(PYTHON) -m pytest $(or $(ARGS),tests/unit tests/static tests/observability tests/e2e)
+
+bench: setup ## a benchmark (ARGS: its name and options)
+	@$(PYTHON) -m benchmarks.$(or $(ARGS),balancer)
 
 clean: ## take the machines away, and stop the engine where we started it; caches stay
 	@if [ -x $(PYTHON) ]; then $(STEP) clean; fi

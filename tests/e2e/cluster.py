@@ -62,6 +62,10 @@ class Cluster:
         """What kubectl on the server says, from JSON."""
         return json.loads(self.run("node1", f"k3s kubectl {' '.join(args)} -o json").stdout)
 
+    def apply(self, *manifests: Mapping[str, Any]) -> None:
+        """Apply manifests with kubectl on the server."""
+        self._on("node1", "k3s kubectl apply -f -", stdin="\n".join(map(json.dumps, manifests)))
+
     def put(self, node: str, url: str, member: str, target: str) -> None:
         """Write a member of an archive of the mirror over a file on a machine, behind Ansible's back."""
         with tarfile.open(place(MIRROR, url)) as archive:

@@ -124,22 +124,34 @@ def on(scenario: Scenario) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The quickest first, so that a failure shows early."""
-    order = ["test_machines", "test_molecule", "test_journey", "test_servers"]
+    order = ["test_machines", "test_crates", "test_molecule", "test_journey", "test_serving", "test_servers"]
     here = [item for item in items if item.path.parent == Path(__file__).parent]
     here.sort(key=lambda item: order.index(item.path.stem))
     items[:] = [item for item in items if item not in here] + here
 
 
-JOURNEY_FAILED = pytest.StashKey[str]()
+# The first failure of each module, by the module's name: later tests of a journey build on earlier ones.
+FAILED = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.stash[FAILED] = {}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember the first failure of a journey, whose later tests build on it."""
+    """Remember a module's first failure."""
     report = yield
-    if report.failed and item.path.stem == "test_journey":
-        item.session.stash.setdefault(JOURNEY_FAILED, item.name)
+    if report.failed and isinstance(item, pytest.Function):
+        item.session.stash[FAILED].setdefault(item.module.__name__, item.name)
     return report
+
+
+@pytest.fixture
+def in_order(request: pytest.FixtureRequest) -> None:
+    """Skip what builds on a test of its module that failed; a journey's module uses it for all of its tests."""
+    if failed := request.session.stash[FAILED].get(request.module.__name__):
+        pytest.skip(f"{failed} failed before")
 
 
 def _moved(text: str, scenario: Scenario) -> str:

@@ -16,7 +16,6 @@ from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place
 
 from .cluster import Cluster, changes, published_sha256
-from .conftest import JOURNEY_FAILED
 from .snapshot import Snapshot, differences
 
 MODEL = "smollm2-135m-instruct"
@@ -32,11 +31,7 @@ RUNWASI = "https://github.com/containerd/runwasi/releases/download"
 STATIC_SHIM = f"{RUNWASI}/containerd-shim-wasmedge/v0.6.0/containerd-shim-wasmedge-x86_64-linux-musl.tar.gz"
 
 
-@pytest.fixture(autouse=True)
-def in_order(request: pytest.FixtureRequest) -> None:
-    """Skip what builds on a test that failed."""
-    if failed := request.session.stash.get(JOURNEY_FAILED, None):
-        pytest.skip(f"{failed} failed before")
+pytestmark = pytest.mark.usefixtures("in_order")
 
 
 @pytest.fixture(scope="module")
