@@ -21,7 +21,7 @@ def serving_units(
     headers: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "AUTO",
     resources: Mapping[str, Any] | None = None,
-    overhead: str = "256Mi",
+    overhead: str = "128Mi",
 ) -> list[dict[str, Any]]:
     """Return one completed entry for each pod template that the catalogue asks for."""
     return serving.units(models_on(catalogue), families, headers or {}, device, resources or {}, _bytes(overhead))
@@ -50,7 +50,7 @@ def _bytes(quantity: str) -> int:
     try:
         return int(human_to_bytes(str(quantity).removesuffix("i")))
     except ValueError as error:
-        raise AnsibleFilterError(f"'{quantity}' is not a size: {error}. Remedy: give one such as 256Mi.") from error
+        raise AnsibleFilterError(f"'{quantity}' is not a size: {error}. Remedy: give one such as 128Mi.") from error
 
 
 class FilterModule:

@@ -174,18 +174,17 @@ def prompt_template(entry: Entry, families: list[dict[str, str]], header: Entry)
 
 
 def memory(entry: Entry, headers: list[Entry], overhead: int) -> dict[str, int]:
-    """Bytes of a pod: C(request) is what it uses, mapped weights included; C(limit) leaves an eighth of room.
+    """Bytes of a pod: C(request) is what it uses, mapped weights included; C(limit) is the worst case and an eighth.
 
     Weights are mapped, so the kernel counts them as page cache of the pod that touched them first. They can be
     dropped, but a limit below them would let the pod read its model again for each token.
     """
     ubatch = entry["server"].get("ubatch_size", UBATCH)
-    used = overhead
-    for header in headers:
-        sizes = header["memory"]
-        # llama.cpp's compute buffers: the logits of a batch as 32-bit floats, and about a tenth of the rest.
-        used += sizes["total"] + 4 * ubatch * header.get("vocabulary", 0) + sizes["total"] // 10
-    return {"request": _round(used), "limit": _round(used + used // 8)}
+    totals = [header["memory"]["total"] for header in headers]
+    used = overhead + sum(total + total // 10 for total in totals)  # llama.cpp's compute buffers: about a tenth
+    # It reserves room for the logits of a whole batch as 32-bit floats, and touches it where a request asks for them.
+    logits = sum(4 * ubatch * header.get("vocabulary", 0) for header in headers)
+    return {"request": _round(used), "limit": _round((used + logits) * 9 // 8)}
 
 
 def wanted_resources(size: Mapping[str, int], *given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -121,6 +121,7 @@ pruned:
   elements: str
 """
 
+import os
 import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -147,7 +148,9 @@ PRUNE = {
 def run(module: AnsibleModule) -> tuple[list[dict], list[dict]]:
     """Apply, then prune: what replaces an object is there before the object goes."""
     params = module.params
-    client = dynamic.DynamicClient(config.new_client_from_config(params["kubeconfig"], params["context"]))
+    # A cache of its own for each run: the usual one still knows kinds that have been removed since.
+    cache = os.path.join(module.tmpdir, "kinds.json")
+    client = dynamic.DynamicClient(config.new_client_from_config(params["kubeconfig"], params["context"]), cache)
     objects = Objects(client, api_errors, params["field_manager"], module.check_mode)
     applied = list(objects.apply(params["definitions"], params["keep"]))
     prune = params["prune"]
@@ -183,7 +186,7 @@ def main() -> None:
         )
     except api_errors.DynamicApiError as error:
         module.fail_json(
-            msg=f"The API refused ({error.status} {error.reason}): {error.summary()}. "
+            msg=f"The API refused ({error.status} {error.reason}): {error.summary().strip()}. "
             "Remedy: correct the object it names, or the rights of the kubeconfig's user."
         )
     module.exit_json(

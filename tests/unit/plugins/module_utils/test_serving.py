@@ -119,15 +119,15 @@ def test_the_entrys_own_template_wins():
 
 def test_memory_counts_weights_cache_buffers_and_the_server():
     resources = unit(CHAT, headers={"chat": HEADER}, overhead="256Mi")["resources"]
-    # 1000 + 100 (a tenth) + 98 (512 x 50,000 floats) + 256 = 1454 MiB, then rounded up to 64; an eighth more as limit.
-    assert resources == {"requests": {"memory": "1472Mi"}, "limits": {"memory": "1664Mi"}}
+    # 1000 + 100 (a tenth) + 256 = 1356 MiB; with 98 for 512 x 50,000 floats and an eighth 1635 MiB. Both rounded up to 64.
+    assert resources == {"requests": {"memory": "1408Mi"}, "limits": {"memory": "1664Mi"}}
 
 
 def test_memory_of_companions_adds_up_and_is_not_guessed_where_one_is_unknown():
     chat = {**CHAT, "embedding": "embed"}
     both = unit(chat, EMBED, headers={"chat": HEADER, "embed": HEADER})["resources"]
-    assert both["requests"]["memory"] == "2688Mi"
-    assert unit(chat, EMBED, headers={"chat": HEADER})["resources"] == {"requests": {"memory": "256Mi"}}
+    assert both["requests"]["memory"] == "2368Mi"
+    assert unit(chat, EMBED, headers={"chat": HEADER})["resources"] == {"requests": {"memory": "128Mi"}}
 
 
 def test_memory_that_somebody_gives_is_left_alone():
