@@ -22,6 +22,20 @@ pub struct App {
     pub routing: Rc<routing::Routing>,
     pub keys: Rc<keys::Keys>,
     pub observe: Rc<observe::Observe>,
+    pub proxy: proxy::Proxy,
+}
+
+impl App {
+    /// Everything that the configuration describes; nothing runs yet.
+    pub fn new(config: config::Config) -> Rc<Self> {
+        Rc::new(App {
+            routing: routing::Routing::new(&config),
+            keys: keys::Keys::new(&config),
+            observe: observe::Observe::new(&config),
+            proxy: proxy::Proxy::default(),
+            config: Rc::new(config),
+        })
+    }
 }
 
 /// Why a request is turned away before it reaches an endpoint; answered in OpenAI's shape.

@@ -249,7 +249,8 @@ pub fn tokens<'a, 'b>(
 }
 
 /// Headers that are meant for the next hop alone (RFC 9110, section 7.6.1), and those that say how the body is framed.
-pub fn hop_by_hop(headers: &[Header], name: &str) -> bool {
+/// `named`: the words of the message's `Connection`.
+pub fn hop_by_hop(name: &str, named: &[&str]) -> bool {
     const NAMES: [&str; 10] = [
         "connection",
         "keep-alive",
@@ -262,6 +263,5 @@ pub fn hop_by_hop(headers: &[Header], name: &str) -> bool {
         "upgrade",
         "content-length",
     ];
-    NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
-        || tokens(headers, "connection").any(|named| named.eq_ignore_ascii_case(name))
+    NAMES.iter().chain(named).any(|known| known.eq_ignore_ascii_case(name))
 }

@@ -1,0 +1,141 @@
+// SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+// SPDX-License-Identifier: Apache-2.0
+
+//! Finds an endpoint that answers. A request is sent again elsewhere as long as no byte of a response has come:
+//! inference changes nothing, so that asking twice does no harm.
+
+use super::client::Turn;
+use super::upstream::{Failure, Response};
+use crate::http::conn::Conn;
+use crate::http::receive::{self, refusal};
+use crate::keys::Caller;
+use crate::routing::{Ask, Kind, Outcome, Slot};
+use crate::{App, Refusal};
+use std::future::{pending, poll_fn};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// A request that is ready to be sent.
+pub struct Errand<'a> {
+    pub model: Option<&'a str>,
+    pub kind: Kind,
+    pub affinity: Option<u64>,
+    pub caller: &'a Caller,
+    /// Head and body.
+    pub message: &'a [u8],
+}
+
+/// Why no endpoint answered.
+pub enum Failed {
+    Refused(Refusal),
+    /// The client left.
+    Gone,
+}
+
+/// Bytes that a client may send ahead of its answers; more is left to the system's buffers.
+const AHEAD: usize = 64 << 10;
+
+/// Asks endpoints until one answers.
+///
+/// # Errors
+/// [`Failed`].
+pub async fn run(app: &App, client: &mut Conn, turn: &mut Turn, errand: &Errand<'_>) -> Result<(Response, Option<Slot>), Failed> {
+    let timeouts = &app.config.timeouts;
+    let mut tried = Vec::new();
+    // A response of 503: passed on where no other endpoint does better.
+    let mut held = None;
+    loop {
+        let ask = Ask { model: errand.model, kind: errand.kind, affinity: errand.affinity, tried: &tried };
+        let found = tokio::select! {
+            biased;
+            found = app.routing.acquire(&ask) => found,
+            () = gone(client, turn.minor) => return Err(Failed::Gone),
+        };
+        let slot = match (found, held.take()) {
+            (Ok(slot), _) => slot,
+            (Err(_), Some(response)) => return Ok((response, None)),
+            (Err(refusal), None) => return Err(Failed::Refused(refusal)),
+        };
+        note(turn, &slot);
+        let address = slot.address();
+        let last = tried.len() >= app.config.retries as usize;
+        let answered = tokio::select! {
+            biased;
+            answered = app.proxy.upstreams.exchange(address, errand.message, turn.to_head, timeouts) => answered,
+            () = slot.lost() => Err(Failure::Broken),
+            () = gone(client, turn.minor) => return Err(Failed::Gone),
+        };
+        match answered {
+            Ok(response) => {
+                slot.outcome(Outcome::Answered(response.status));
+                if response.status != 503 || last {
+                    return Ok((response, Some(slot)));
+                }
+                held = Some(response);
+            }
+            Err(failure) => {
+                let (outcome, word) = match failure {
+                    Failure::Connect => (Outcome::ConnectFailed, "connect_failed"),
+                    Failure::Broken => (Outcome::Broken, "upstream_broken"),
+                    Failure::FirstByteTimeout => (Outcome::FirstByteTimeout, "first_byte_timeout"),
+                };
+                slot.outcome(outcome);
+                if last || failure == Failure::FirstByteTimeout {
+                    turn.record.error = Some(word);
+                    return Err(Failed::Refused(unanswered(failure)));
+                }
+            }
+        }
+        turn.record.retries += 1;
+        tried.push(address);
+    }
+}
+
+fn note(turn: &mut Turn, slot: &Slot) {
+    let record = &mut turn.record;
+    record.queued += slot.waited();
+    record.endpoint = Some(slot.address());
+    record.model.clear();
+    record.model.push_str(slot.model());
+    record.pool.clear();
+    record.pool.push_str(slot.pool());
+}
+
+fn unanswered(failure: Failure) -> Refusal {
+    match failure {
+        Failure::FirstByteTimeout => refusal(504, "upstream_timeout", "The model took too long to answer: ask for less, or later."),
+        Failure::Connect => refusal(502, "upstream_unreachable", "No endpoint of the model can be reached: try again."),
+        Failure::Broken => refusal(502, "upstream_broken", "The model's endpoint broke off before it answered: try again."),
+    }
+}
+
+/// Resolves when the client has left, while nothing of its answer was sent.
+///
+/// The end of what it sends is no proof: it may wait with half of the connection closed. An interim response is: who is
+/// gone answers it with a reset, and who waits reads over it (RFC 9110, section 15.2). HTTP/1.0 knows none, so that such
+/// a client is waited for.
+pub async fn gone(client: &mut Conn, minor: u8) {
+    const PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_secs(1), Duration::from_secs(10)];
+    loop {
+        if client.unread().len() > AHEAD {
+            pending::<()>().await;
+        }
+        match poll_fn(|cx| client.poll_fill(cx)).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
+    if minor > 0 {
+        for pause in PAUSES {
+            if client.write(receive::CONTINUE, Duration::from_secs(1)).await.is_err() {
+                return;
+            }
+            sleep(pause).await;
+        }
+        if client.write(receive::CONTINUE, Duration::from_secs(1)).await.is_err() {
+            return;
+        }
+    }
+    pending::<()>().await;
+}
