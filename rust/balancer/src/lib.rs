@@ -13,6 +13,7 @@ pub mod keys;
 pub mod observe;
 pub mod proxy;
 pub mod routing;
+pub mod runtime;
 
 use std::rc::Rc;
 

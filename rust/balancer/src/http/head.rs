@@ -263,5 +263,8 @@ pub fn hop_by_hop(name: &str, named: &[&str]) -> bool {
         "upgrade",
         "content-length",
     ];
-    NAMES.iter().chain(named).any(|known| known.eq_ignore_ascii_case(name))
+    NAMES
+        .iter()
+        .chain(named)
+        .any(|known| known.eq_ignore_ascii_case(name))
 }

@@ -41,7 +41,12 @@ pub struct Turn {
 /// Where an admitted request goes.
 enum Plan {
     Answer(Reply),
-    Endpoint { kind: Kind, media: Media, affinity: Option<u64>, caller: Caller },
+    Endpoint {
+        kind: Kind,
+        media: Media,
+        affinity: Option<u64>,
+        caller: Caller,
+    },
 }
 
 /// Serves a connection until it ends.
@@ -64,7 +69,11 @@ pub async fn connection(app: &App, stream: TcpStream, address: SocketAddr) {
 /// Waits for a request's first byte.
 async fn wait(app: &App, conn: &mut Conn, first: bool) -> bool {
     let timeouts = &app.config.timeouts;
-    let seconds = if first { timeouts.header } else { timeouts.keep_alive };
+    let seconds = if first {
+        timeouts.header
+    } else {
+        timeouts.keep_alive
+    };
     let end = Instant::now() + Duration::from_secs_f64(seconds);
     if first {
         return matches!(conn.fill(end).await, Ok(1..));
@@ -120,11 +129,18 @@ async fn turn(app: &App, conn: &mut Conn, address: SocketAddr) -> Next {
     let mut body = Vec::new();
     match receive::body(conn, framing, limits, timeouts, &mut body).await {
         Ok(()) => turn.record.bytes_in = body.len() as u64,
-        Err(Trouble::Refused(refusal)) => return refuse(app, conn, turn, refusal.code, Reply::refusal(&refusal)).await,
+        Err(Trouble::Refused(refusal)) => {
+            return refuse(app, conn, turn, refusal.code, Reply::refusal(&refusal)).await
+        }
         Err(Trouble::Gone) => return gone(turn),
     }
     let (kind, media, affinity, caller) = match plan {
-        Ok(Plan::Endpoint { kind, media, affinity, caller }) => (kind, media, affinity, caller),
+        Ok(Plan::Endpoint {
+            kind,
+            media,
+            affinity,
+            caller,
+        }) => (kind, media, affinity, caller),
         Ok(Plan::Answer(reply)) => return answer(app, conn, turn, reply).await,
         Err(_) => return Next::Close, // answered above
     };
@@ -138,7 +154,13 @@ async fn turn(app: &App, conn: &mut Conn, address: SocketAddr) -> Next {
     let prefix = app.config.affinity.prefix;
     let affinity = affinity.or_else(|| (prefix > 0).then(|| asked.prefix(prefix)).flatten());
     request::finish(framing, &body, &mut message);
-    let errand = Errand { model: asked.model.as_deref(), kind, affinity, caller: &caller, message: &message };
+    let errand = Errand {
+        model: asked.model.as_deref(),
+        kind,
+        affinity,
+        caller: &caller,
+        message: &message,
+    };
     match dispatch::run(app, conn, &mut turn, &errand).await {
         Ok((response, slot)) => {
             drop(asked);
@@ -154,18 +176,40 @@ async fn turn(app: &App, conn: &mut Conn, address: SocketAddr) -> Next {
 fn admit(app: &App, head: &RequestHead, path: &str, record: &mut Record) -> Result<Plan, Refusal> {
     let route = route::route(head.method, path)?;
     if let Route::Options(methods) = route {
-        return Ok(Plan::Answer(Reply { status: 204, headers: vec![("Allow", methods.to_owned())], body: Vec::new() }));
+        return Ok(Plan::Answer(Reply {
+            status: 204,
+            headers: vec![("Allow", methods.to_owned())],
+            body: Vec::new(),
+        }));
     }
-    let caller = app.keys.authorise(head::header(&head.headers, "authorization"))?;
+    let caller = app
+        .keys
+        .authorise(head::header(&head.headers, "authorization"))?;
     record.key.clone_from(&caller.name);
-    let known = || app.routing.models().into_iter().filter(|model| caller.may_use(&model.id)).collect::<Vec<_>>();
+    let known = || {
+        app.routing
+            .models()
+            .into_iter()
+            .filter(|model| caller.may_use(&model.id))
+            .collect::<Vec<_>>()
+    };
     Ok(match route {
         Route::Models => Plan::Answer(models::list(&known(), app.proxy.began)),
         Route::Model(name) => Plan::Answer(models::one(&known(), name, app.proxy.began)),
         Route::Endpoint(kind) => {
-            let affinity = app.config.affinity.header.as_deref().and_then(|name| head::header(&head.headers, name));
+            let affinity = app
+                .config
+                .affinity
+                .header
+                .as_deref()
+                .and_then(|name| head::header(&head.headers, name));
             let media = Media::of(head::header(&head.headers, "content-type"));
-            Plan::Endpoint { kind, media, affinity: affinity.map(|value| asked::hash(value.as_bytes())), caller }
+            Plan::Endpoint {
+                kind,
+                media,
+                affinity: affinity.map(|value| asked::hash(value.as_bytes())),
+                caller,
+            }
         }
         Route::Options(_) => unreachable!("answered above"),
     })
@@ -177,10 +221,18 @@ async fn answer(app: &App, conn: &mut Conn, mut turn: Turn, reply: Reply) -> Nex
     let reply = reply.with("X-Request-Id", turn.record.id.as_str());
     let bytes = reply.bytes(turn.keep_alive, turn.to_head);
     turn.record.chunk(&reply.body);
-    if conn.write(&bytes, Duration::from_secs_f64(app.config.timeouts.body)).await.is_err() {
+    if conn
+        .write(&bytes, Duration::from_secs_f64(app.config.timeouts.body))
+        .await
+        .is_err()
+    {
         return gone(turn);
     }
-    if turn.keep_alive { Next::Request } else { Next::Linger }
+    if turn.keep_alive {
+        Next::Request
+    } else {
+        Next::Linger
+    }
 }
 
 /// Turns down a request whose body was read: the connection goes on.
@@ -190,7 +242,13 @@ async fn rebuff(app: &App, conn: &mut Conn, mut turn: Turn, refusal: &Refusal) -
 }
 
 /// Turns down a request whose body was not read: the connection ends.
-async fn refuse(app: &App, conn: &mut Conn, mut turn: Turn, code: &'static str, reply: Reply) -> Next {
+async fn refuse(
+    app: &App,
+    conn: &mut Conn,
+    mut turn: Turn,
+    code: &'static str,
+    reply: Reply,
+) -> Next {
     turn.record.error = Some(code);
     turn.keep_alive = false;
     answer(app, conn, turn, reply).await
@@ -202,7 +260,12 @@ async fn unread(app: &App, conn: &mut Conn, address: SocketAddr, trouble: Troubl
         return Next::Close;
     };
     let record = app.observe.begin("-", "-", &app.proxy.next_id(), address);
-    let turn = Turn { record, minor: 1, to_head: false, keep_alive: false };
+    let turn = Turn {
+        record,
+        minor: 1,
+        to_head: false,
+        keep_alive: false,
+    };
     refuse(app, conn, turn, refusal.code, Reply::refusal(&refusal)).await
 }
 

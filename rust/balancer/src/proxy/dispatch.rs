@@ -39,13 +39,24 @@ const AHEAD: usize = 64 << 10;
 ///
 /// # Errors
 /// [`Failed`].
-pub async fn run(app: &App, client: &mut Conn, turn: &mut Turn, errand: &Errand<'_>) -> Result<(Response, Option<Slot>), Failed> {
+pub async fn run(
+    app: &App,
+    client: &mut Conn,
+    turn: &mut Turn,
+    errand: &Errand<'_>,
+) -> Result<(Response, Option<Slot>), Failed> {
     let timeouts = &app.config.timeouts;
     let mut tried = Vec::new();
     // A response of 503: passed on where no other endpoint does better.
     let mut held = None;
     loop {
-        let ask = Ask { model: errand.model, kind: errand.kind, affinity: errand.affinity, tried: &tried };
+        let ask = Ask {
+            model: errand.model,
+            kind: errand.kind,
+            affinity: errand.affinity,
+            tried: &tried,
+            allowed: errand.caller.models(),
+        };
         let found = tokio::select! {
             biased;
             found = app.routing.acquire(&ask) => found,
@@ -103,9 +114,21 @@ fn note(turn: &mut Turn, slot: &Slot) {
 
 fn unanswered(failure: Failure) -> Refusal {
     match failure {
-        Failure::FirstByteTimeout => refusal(504, "upstream_timeout", "The model took too long to answer: ask for less, or later."),
-        Failure::Connect => refusal(502, "upstream_unreachable", "No endpoint of the model can be reached: try again."),
-        Failure::Broken => refusal(502, "upstream_broken", "The model's endpoint broke off before it answered: try again."),
+        Failure::FirstByteTimeout => refusal(
+            504,
+            "upstream_timeout",
+            "The model took too long to answer: ask for less, or later.",
+        ),
+        Failure::Connect => refusal(
+            502,
+            "upstream_unreachable",
+            "No endpoint of the model can be reached: try again.",
+        ),
+        Failure::Broken => refusal(
+            502,
+            "upstream_broken",
+            "The model's endpoint broke off before it answered: try again.",
+        ),
     }
 }
 
@@ -115,7 +138,11 @@ fn unanswered(failure: Failure) -> Refusal {
 /// gone answers it with a reset, and who waits reads over it (RFC 9110, section 15.2). HTTP/1.0 knows none, so that such
 /// a client is waited for.
 pub async fn gone(client: &mut Conn, minor: u8) {
-    const PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_secs(1), Duration::from_secs(10)];
+    const PAUSES: [Duration; 3] = [
+        Duration::from_millis(50),
+        Duration::from_secs(1),
+        Duration::from_secs(10),
+    ];
     loop {
         if client.unread().len() > AHEAD {
             pending::<()>().await;
@@ -128,12 +155,20 @@ pub async fn gone(client: &mut Conn, minor: u8) {
     }
     if minor > 0 {
         for pause in PAUSES {
-            if client.write(receive::CONTINUE, Duration::from_secs(1)).await.is_err() {
+            if client
+                .write(receive::CONTINUE, Duration::from_secs(1))
+                .await
+                .is_err()
+            {
                 return;
             }
             sleep(pause).await;
         }
-        if client.write(receive::CONTINUE, Duration::from_secs(1)).await.is_err() {
+        if client
+            .write(receive::CONTINUE, Duration::from_secs(1))
+            .await
+            .is_err()
+        {
             return;
         }
     }

@@ -40,7 +40,12 @@ struct Body {
 
 impl Body {
     /// Takes what came, passes it to `out` in the client's framing, and returns whether the body is whole.
-    fn pass(&mut self, upstream: &mut Conn, turn: &mut Turn, out: &mut Vec<u8>) -> Result<bool, Malformed> {
+    fn pass(
+        &mut self,
+        upstream: &mut Conn,
+        turn: &mut Turn,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Malformed> {
         let unread = upstream.unread();
         let (taken, data, whole) = match self.from {
             Framing::None => (0, &[][..], true),
@@ -80,11 +85,22 @@ impl Body {
 }
 
 /// Passes the response on. The slot is free as soon as the endpoint is done.
-pub async fn run(app: &App, client: &mut Conn, mut turn: Turn, response: Response, slot: Option<Slot>) -> Next {
+pub async fn run(
+    app: &App,
+    client: &mut Conn,
+    mut turn: Turn,
+    response: Response,
+    slot: Option<Slot>,
+) -> Next {
     let timeouts = &app.config.timeouts;
     let pause = Duration::from_secs_f64(timeouts.body);
     let idle = Duration::from_secs_f64(timeouts.idle);
-    let Response { conn: mut upstream, status, keep_alive, .. } = response;
+    let Response {
+        conn: mut upstream,
+        status,
+        keep_alive,
+        ..
+    } = response;
     let mut out = Vec::new();
     let Some(mut body) = begin(&mut upstream, &mut turn, &mut out) else {
         return Next::Close;
@@ -146,7 +162,11 @@ pub async fn run(app: &App, client: &mut Conn, mut turn: Turn, response: Respons
     if client.write(&out, pause).await.is_err() {
         return gone(turn);
     }
-    if turn.keep_alive { Next::Request } else { Next::Linger }
+    if turn.keep_alive {
+        Next::Request
+    } else {
+        Next::Linger
+    }
 }
 
 /// The head for the client.
@@ -156,15 +176,20 @@ fn begin(upstream: &mut Conn, turn: &mut Turn, out: &mut Vec<u8>) -> Option<Body
     let chunked = unknown && turn.minor > 0;
     turn.keep_alive &= chunked || !unknown;
     let events = head::header(&found.headers, "content-type").is_some_and(|value| {
-        value.get(..17).is_some_and(|essence| essence.eq_ignore_ascii_case("text/event-stream"))
+        value
+            .get(..17)
+            .is_some_and(|essence| essence.eq_ignore_ascii_case("text/event-stream"))
     });
     out.reserve(upstream.unread().len() + 256);
     status_line(found.status, found.reason, out);
     let named: Vec<&str> = head::tokens(&found.headers, "connection").collect();
     for header in &found.headers {
         // The answer to a HEAD tells a length without a body.
-        let length = found.framing == Framing::None && found.status != 204 && header.name.eq_ignore_ascii_case("content-length");
-        let passes = !head::hop_by_hop(header.name, &named) && !header.name.eq_ignore_ascii_case("x-request-id");
+        let length = found.framing == Framing::None
+            && found.status != 204
+            && header.name.eq_ignore_ascii_case("content-length");
+        let passes = !head::hop_by_hop(header.name, &named)
+            && !header.name.eq_ignore_ascii_case("x-request-id");
         if passes || length {
             field(header.name, header.value, out);
         }
@@ -182,10 +207,22 @@ fn begin(upstream: &mut Conn, turn: &mut Turn, out: &mut Vec<u8>) -> Option<Body
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
     out.extend_from_slice(b"\r\n");
-    let left = if let Framing::Length(length) = found.framing { length } else { 0 };
+    let left = if let Framing::Length(length) = found.framing {
+        length
+    } else {
+        0
+    };
     let (size, from) = (found.size, found.framing);
     upstream.advance(size);
-    Some(Body { from, left, dechunk: Dechunk::default(), chunked, events, between_events: true, scratch: Vec::new() })
+    Some(Body {
+        from,
+        left,
+        dechunk: Dechunk::default(),
+        chunked,
+        events,
+        between_events: true,
+        scratch: Vec::new(),
+    })
 }
 
 /// Tells the client that there is no more to come, as far as the framing allows.
@@ -196,7 +233,11 @@ async fn cut(client: &mut Conn, mut turn: Turn, body: &Body, begun: bool, pause:
         let message = "The model's endpoint broke off before its answer was complete: try again.";
         out = Reply::refusal(&refusal(502, "upstream_broken", message)).bytes(false, turn.to_head);
     } else if body.events {
-        let event = if body.between_events { BROKEN_EVENT.to_vec() } else { [b"\n\n", BROKEN_EVENT].concat() };
+        let event = if body.between_events {
+            BROKEN_EVENT.to_vec()
+        } else {
+            [b"\n\n", BROKEN_EVENT].concat()
+        };
         if body.chunked {
             chunk(&event, &mut out);
         } else {
@@ -238,7 +279,11 @@ async fn probe(client: &mut Conn, body: &Body, begun: bool) -> bool {
         comment.extend_from_slice(COMMENT);
     }
     for pause in [50, 0] {
-        if client.write(&comment, Duration::from_secs(1)).await.is_err() {
+        if client
+            .write(&comment, Duration::from_secs(1))
+            .await
+            .is_err()
+        {
             return false;
         }
         sleep(Duration::from_millis(pause)).await;

@@ -50,7 +50,9 @@ impl Default for Proxy {
             drain: Notify::new(),
             name: RandomState::new().hash_one("replica") as u32,
             requests: Cell::new(0),
-            began: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            began: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
         }
     }
 }
@@ -71,7 +73,11 @@ pub async fn serve(app: Rc<App>, listener: TcpListener) {
     accept(listener, move |stream, address| {
         let open = app.proxy.open.get();
         if open >= most {
-            let full = refusal(503, "too_many_connections", "The balancer has all the connections that it takes.");
+            let full = refusal(
+                503,
+                "too_many_connections",
+                "The balancer has all the connections that it takes.",
+            );
             let _ = stream.try_write(&Reply::refusal(&full).bytes(false, false));
             return;
         }

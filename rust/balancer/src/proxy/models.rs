@@ -10,17 +10,24 @@ use serde_json::{json, Value};
 
 /// The list.
 pub fn list(models: &[ModelView], began: u64) -> Reply {
-    let data: Vec<Value> = models.iter().map(|model| describe(&model.id, began)).collect();
+    let data: Vec<Value> = models
+        .iter()
+        .map(|model| describe(&model.id, began))
+        .collect();
     Reply::json(200, &json!({"object": "list", "data": data}))
 }
 
 /// One model, by its name or an alias.
 pub fn one(models: &[ModelView], name: &str, began: u64) -> Reply {
     let name = percent_decoded(name);
-    match models.iter().find(|model| model.id == name || model.aliases.contains(&name)) {
+    match models
+        .iter()
+        .find(|model| model.id == name || model.aliases.contains(&name))
+    {
         Some(_) => Reply::json(200, &describe(&name, began)),
         None => {
-            let message = format!("The model '{name}' does not exist: /v1/models lists those that do.");
+            let message =
+                format!("The model '{name}' does not exist: /v1/models lists those that do.");
             Reply::refusal(&refusal(404, "model_not_found", message))
         }
     }

@@ -14,12 +14,21 @@ const ID: usize = 128;
 
 /// Headers that stay here, besides those of the hop: keys are checked here, and llama-api-server would log them; a
 /// compressed answer could not be counted; the body was asked for already.
-const OURS: [&str; 5] = ["authorization", "accept-encoding", "expect", "x-request-id", "x-forwarded-for"];
+const OURS: [&str; 5] = [
+    "authorization",
+    "accept-encoding",
+    "expect",
+    "x-request-id",
+    "x-forwarded-for",
+];
 
 /// The client's identifier of the request, where it is fit to be logged.
 pub fn id<'b>(head: &RequestHead<'b>) -> Option<&'b str> {
     head::header(&head.headers, "x-request-id").filter(|id| {
-        (1..=ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+        (1..=ID).contains(&id.len())
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
     })
 }
 
@@ -38,14 +47,22 @@ pub fn head(head: &RequestHead, id: &str, client: SocketAddr, out: &mut Vec<u8>)
                 forwarded.push_str(", ");
             }
         }
-        if !head::hop_by_hop(header.name, &named) && !OURS.iter().any(|ours| ours.eq_ignore_ascii_case(header.name)) {
+        if !head::hop_by_hop(header.name, &named)
+            && !OURS
+                .iter()
+                .any(|ours| ours.eq_ignore_ascii_case(header.name))
+        {
             field(header.name, header.value, out);
         }
     }
     if head.minor == 0 && head::header(&head.headers, "host").is_none() {
         field("Host", b"balancer", out);
     }
-    let _ = write!(out, "X-Forwarded-For: {forwarded}{}\r\nX-Request-Id: {id}\r\n", client.ip()); // a Vec takes everything
+    let _ = write!(
+        out,
+        "X-Forwarded-For: {forwarded}{}\r\nX-Request-Id: {id}\r\n",
+        client.ip()
+    ); // a Vec takes everything
 }
 
 /// Appends the body's length, the empty line and the body.
@@ -60,7 +77,9 @@ pub fn finish(framing: Framing, body: &[u8], out: &mut Vec<u8>) {
 /// The target without scheme and host.
 fn origin_form(target: &str) -> &str {
     match target.split_once("://") {
-        Some((_, rest)) if !target.starts_with('/') => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        Some((_, rest)) if !target.starts_with('/') => {
+            rest.find('/').map_or("/", |slash| &rest[slash..])
+        }
         _ => target,
     }
 }

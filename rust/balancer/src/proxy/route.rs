@@ -27,7 +27,9 @@ const ANY: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// The path of a target, which may name scheme and host as well (RFC 9112, section 3.2.2).
 pub fn path(target: &str) -> &str {
     let rest = match target.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => {
+        Some((scheme, rest))
+            if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
+        {
             rest.find('/').map_or("/", |slash| &rest[slash..])
         }
         _ => target,
@@ -41,8 +43,15 @@ pub fn route<'a>(method: &str, path: &'a str) -> Result<Route<'a>, Refusal> {
     if path == "*" && method == "OPTIONS" {
         return Ok(Route::Options(ANY));
     }
-    let Some(name) = path.strip_prefix("/v1/").filter(|name| !name.is_empty() && plain(name)) else {
-        return Err(refusal(404, "not_found", format!("There is nothing at {path}: the API is below /v1/.")));
+    let Some(name) = path
+        .strip_prefix("/v1/")
+        .filter(|name| !name.is_empty() && plain(name))
+    else {
+        return Err(refusal(
+            404,
+            "not_found",
+            format!("There is nothing at {path}: the API is below /v1/."),
+        ));
     };
     let allowed = match name {
         "models" => READ,
@@ -60,7 +69,9 @@ pub fn route<'a>(method: &str, path: &'a str) -> Result<Route<'a>, Refusal> {
     Ok(match name {
         "models" => Route::Models,
         "embeddings" => Route::Endpoint(Kind::Embedding),
-        _ => name.strip_prefix("models/").map_or(Route::Endpoint(Kind::Chat), Route::Model),
+        _ => name
+            .strip_prefix("models/")
+            .map_or(Route::Endpoint(Kind::Chat), Route::Model),
     })
 }
 
@@ -76,8 +87,14 @@ pub fn allowed(path: &str) -> &'static str {
 fn plain(path: &str) -> bool {
     !path.split('/').any(|step| {
         let step = step.replace("%2e", ".").replace("%2E", ".");
-        step == "." || step == ".." || step.contains('\\') || step.contains("%5c") || step.contains("%5C")
-    }) && !path.contains("%2f") && !path.contains("%2F") && !path.contains("%00")
+        step == "."
+            || step == ".."
+            || step.contains('\\')
+            || step.contains("%5c")
+            || step.contains("%5C")
+    }) && !path.contains("%2f")
+        && !path.contains("%2F")
+        && !path.contains("%00")
 }
 
 #[cfg(test)]
@@ -101,9 +118,18 @@ mod tests {
     fn routes_go_by_method_and_path() {
         assert_eq!(route("GET", "/v1/models"), Ok(Route::Models));
         assert_eq!(route("HEAD", "/v1/models/a/b"), Ok(Route::Model("a/b")));
-        assert_eq!(route("POST", "/v1/chat/completions"), Ok(Route::Endpoint(Kind::Chat)));
-        assert_eq!(route("POST", "/v1/embeddings"), Ok(Route::Endpoint(Kind::Embedding)));
-        assert_eq!(route("DELETE", "/v1/files/f-1"), Ok(Route::Endpoint(Kind::Chat)));
+        assert_eq!(
+            route("POST", "/v1/chat/completions"),
+            Ok(Route::Endpoint(Kind::Chat))
+        );
+        assert_eq!(
+            route("POST", "/v1/embeddings"),
+            Ok(Route::Endpoint(Kind::Embedding))
+        );
+        assert_eq!(
+            route("DELETE", "/v1/files/f-1"),
+            Ok(Route::Endpoint(Kind::Chat))
+        );
         assert_eq!(route("OPTIONS", "/v1/models"), Ok(Route::Options(READ)));
         assert_eq!(route("OPTIONS", "*"), Ok(Route::Options(ANY)));
     }
@@ -111,13 +137,33 @@ mod tests {
     #[test]
     fn others_are_turned_away() {
         for path in [
-            "/", "/v1", "/v1/", "/v2/models", "/metrics", "*", "/v1/../echo", "/v1/%2e%2E/echo", "/v1/./x", "/v1/a/..",
-            "/v1/..%2fecho", "/v1/..\\echo", "/v1/%00",
+            "/",
+            "/v1",
+            "/v1/",
+            "/v2/models",
+            "/metrics",
+            "*",
+            "/v1/../echo",
+            "/v1/%2e%2E/echo",
+            "/v1/./x",
+            "/v1/a/..",
+            "/v1/..%2fecho",
+            "/v1/..\\echo",
+            "/v1/%00",
         ] {
             assert_eq!(route("GET", path).unwrap_err().status, 404, "{path}");
         }
-        for (method, path) in [("POST", "/v1/models"), ("GET", "/v1/chat/completions"), ("TRACE", "/v1/x"), ("get", "/v1/x")] {
-            assert_eq!(route(method, path).unwrap_err().status, 405, "{method} {path}");
+        for (method, path) in [
+            ("POST", "/v1/models"),
+            ("GET", "/v1/chat/completions"),
+            ("TRACE", "/v1/x"),
+            ("get", "/v1/x"),
+        ] {
+            assert_eq!(
+                route(method, path).unwrap_err().status,
+                405,
+                "{method} {path}"
+            );
         }
     }
 }

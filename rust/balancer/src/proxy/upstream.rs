@@ -4,7 +4,6 @@
 //! Connections to endpoints: kept between requests, and one exchange on them up to the response's head.
 
 use crate::config::Timeouts;
-use crate::http::body::Framing;
 use crate::http::conn::{Conn, Fault};
 use crate::http::head;
 use std::cell::RefCell;
@@ -39,7 +38,6 @@ pub enum Failure {
 pub struct Response {
     pub conn: Conn,
     pub status: u16,
-    pub framing: Framing,
     pub keep_alive: bool,
 }
 
@@ -78,7 +76,13 @@ impl Upstreams {
     ///
     /// # Errors
     /// [`Failure`], before any byte of a response.
-    pub async fn exchange(&self, to: SocketAddr, request: &[u8], head: bool, timeouts: &Timeouts) -> Result<Response, Failure> {
+    pub async fn exchange(
+        &self,
+        to: SocketAddr,
+        request: &[u8],
+        head: bool,
+        timeouts: &Timeouts,
+    ) -> Result<Response, Failure> {
         if let Some(conn) = self.take(to) {
             match ask(conn, request, head, timeouts).await {
                 Err(Failure::Broken) => {
@@ -89,14 +93,23 @@ impl Upstreams {
             }
         }
         let within = Duration::from_secs_f64(timeouts.connect);
-        let conn = Conn::connect(to, within).await.map_err(|_| Failure::Connect)?;
+        let conn = Conn::connect(to, within)
+            .await
+            .map_err(|_| Failure::Connect)?;
         ask(conn, request, head, timeouts).await
     }
 }
 
-async fn ask(mut conn: Conn, request: &[u8], to_head: bool, timeouts: &Timeouts) -> Result<Response, Failure> {
+async fn ask(
+    mut conn: Conn,
+    request: &[u8],
+    to_head: bool,
+    timeouts: &Timeouts,
+) -> Result<Response, Failure> {
     // One that answers before it has read everything (413, say) may close early: its answer counts all the same.
-    let written = conn.write(request, Duration::from_secs_f64(timeouts.body)).await;
+    let written = conn
+        .write(request, Duration::from_secs_f64(timeouts.body))
+        .await;
     let end = match written {
         Ok(()) => Instant::now() + Duration::from_secs_f64(timeouts.first_byte),
         Err(_) => Instant::now() + Duration::from_millis(100),
@@ -112,9 +125,13 @@ async fn ask(mut conn: Conn, request: &[u8], to_head: bool, timeouts: &Timeouts)
                     continue;
                 }
                 Ok(Some(found)) => {
-                    let (status, framing) = (found.status, found.framing);
+                    let status = found.status;
                     let keep_alive = found.keep_alive && written.is_ok();
-                    return Ok(Response { conn, status, framing, keep_alive });
+                    return Ok(Response {
+                        conn,
+                        status,
+                        keep_alive,
+                    });
                 }
                 Ok(None) if unread.len() < HEAD => {}
                 _ => return Err(Failure::Broken),
