@@ -29,10 +29,11 @@ pub struct App {
 impl App {
     /// Everything that the configuration describes; nothing runs yet.
     pub fn new(config: config::Config) -> Rc<Self> {
+        let routing = routing::Routing::new(&config);
         Rc::new(App {
-            routing: routing::Routing::new(&config),
             keys: keys::Keys::new(&config),
-            observe: observe::Observe::new(&config),
+            observe: observe::Observe::new(&config, routing.clone()),
+            routing,
             proxy: proxy::Proxy::default(),
             config: Rc::new(config),
         })
