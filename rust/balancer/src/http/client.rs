@@ -42,10 +42,7 @@ pub async fn get(address: SocketAddr, path: &str, within: Duration) -> Result<An
                     break (status, framing);
                 }
             }
-            None => more(&mut conn, end)
-                .await?
-                .then_some(())
-                .ok_or("the connection ended before an answer")?,
+            None => more(&mut conn, end).await?.then_some(()).ok_or("the connection ended before an answer")?,
         }
     };
     let mut body = Vec::new();
@@ -55,9 +52,7 @@ pub async fn get(address: SocketAddr, path: &str, within: Duration) -> Result<An
         let whole = match framing {
             Framing::None => true,
             Framing::Chunked => {
-                let taken = dechunk
-                    .decode(unread, &mut body)
-                    .map_err(|malformed| malformed.0)?;
+                let taken = dechunk.decode(unread, &mut body).map_err(|malformed| malformed.0)?;
                 conn.advance(taken);
                 dechunk.done()
             }
@@ -73,11 +68,7 @@ pub async fn get(address: SocketAddr, path: &str, within: Duration) -> Result<An
         }
         if whole || !more(&mut conn, end).await? {
             let short = matches!(framing, Framing::Length(_) | Framing::Chunked) && !whole;
-            return if short {
-                Err("the answer is cut short".to_owned())
-            } else {
-                Ok(Answer { status, body })
-            };
+            return if short { Err("the answer is cut short".to_owned()) } else { Ok(Answer { status, body }) };
         }
     }
 }
@@ -91,9 +82,7 @@ pub async fn connect_only(address: SocketAddr, within: Duration) -> Result<(), S
 }
 
 async fn connect(address: SocketAddr, within: Duration) -> Result<Conn, String> {
-    Conn::connect(address, within)
-        .await
-        .map_err(|error| format!("no connection: {error}"))
+    Conn::connect(address, within).await.map_err(|error| format!("no connection: {error}"))
 }
 
 async fn more(conn: &mut Conn, end: Instant) -> Result<bool, String> {
