@@ -53,7 +53,11 @@ pub struct Dechunk {
 
 impl Default for Dechunk {
     fn default() -> Self {
-        Dechunk { state: State::Size(0), left: 0, extras: 0 }
+        Dechunk {
+            state: State::Size(0),
+            left: 0,
+            extras: 0,
+        }
     }
 }
 
@@ -98,7 +102,9 @@ impl Dechunk {
             (Size(1..) | Blank, b';') => Extension,
             (Size(1..) | Blank, b' ' | b'\t') => self.extra(Blank)?,
             (Extension, b'\r') => SizeEnd,
-            (Extension, byte) if byte == b'\t' || byte >= b' ' && byte != 0x7f => self.extra(Extension)?,
+            (Extension, byte) if byte == b'\t' || byte >= b' ' && byte != 0x7f => {
+                self.extra(Extension)?
+            }
             (SizeEnd, b'\n') if self.left == 0 => Trailer,
             (SizeEnd, b'\n') => Data,
             (DataCr, b'\r') => DataLf,
@@ -109,7 +115,9 @@ impl Dechunk {
             (TrailerEnd, b'\n') => Trailer,
             // A line that begins with a blank would fold into the one before it.
             (Trailer, byte) if byte > b' ' && byte != 0x7f => self.extra(TrailerLine)?,
-            (TrailerLine, byte) if byte == b'\t' || byte >= b' ' && byte != 0x7f => self.extra(TrailerLine)?,
+            (TrailerLine, byte) if byte == b'\t' || byte >= b' ' && byte != 0x7f => {
+                self.extra(TrailerLine)?
+            }
             _ => return Err(Malformed("the chunked body breaks the grammar")),
         })
     }
@@ -117,7 +125,9 @@ impl Dechunk {
     fn extra(&mut self, next: State) -> Result<State, Malformed> {
         self.extras += 1;
         if self.extras > EXTRAS {
-            return Err(Malformed("the chunked body has too many extensions or trailers"));
+            return Err(Malformed(
+                "the chunked body has too many extensions or trailers",
+            ));
         }
         Ok(next)
     }
@@ -151,11 +161,19 @@ mod tests {
             (b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
             (b"5;a=b;c=\"d\"\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", b"hello!"),
             (b"0\r\n\r\n", b""),
-            (b"00A \t;x\r\n0123456789\r\n000\r\nA: b\r\nC: d\r\n\r\n", b"0123456789"),
+            (
+                b"00A \t;x\r\n0123456789\r\n000\r\nA: b\r\nC: d\r\n\r\n",
+                b"0123456789",
+            ),
         ];
         for (input, data) in cases {
             let next = [*input, b"GET /"].concat();
-            assert_eq!(whole(&next), Ok((data.to_vec(), input.len(), true)), "{}", input.escape_ascii());
+            assert_eq!(
+                whole(&next),
+                Ok((data.to_vec(), input.len(), true)),
+                "{}",
+                input.escape_ascii()
+            );
         }
     }
 
@@ -175,9 +193,25 @@ mod tests {
     #[test]
     fn what_breaks_the_grammar_is_refused() {
         for input in [
-            &b"x\r\n"[..], b"\r\n", b"-1\r\n", b"+1\r\n", b"0x5\r\nhello\r\n", b"5 \r\nhello", b"5\nhello", b"5\rhello",
-            b"5\r\nhelloX", b"5\r\nhello\n", b"5\r\nhello\r\r", b"123456789\r\n", b"0\r\n b: c\r\n\r\n", b"0\r\nA: b\n",
-            b";\r\n", b"5;\x00\r\n", b"5;a\n", b" 5\r\n", b"0\r\n\rX",
+            &b"x\r\n"[..],
+            b"\r\n",
+            b"-1\r\n",
+            b"+1\r\n",
+            b"0x5\r\nhello\r\n",
+            b"5 \r\nhello",
+            b"5\nhello",
+            b"5\rhello",
+            b"5\r\nhelloX",
+            b"5\r\nhello\n",
+            b"5\r\nhello\r\r",
+            b"123456789\r\n",
+            b"0\r\n b: c\r\n\r\n",
+            b"0\r\nA: b\n",
+            b";\r\n",
+            b"5;\x00\r\n",
+            b"5;a\n",
+            b" 5\r\n",
+            b"0\r\n\rX",
         ] {
             assert!(whole(input).is_err(), "{}", input.escape_ascii());
         }

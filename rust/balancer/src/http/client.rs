@@ -42,7 +42,10 @@ pub async fn get(address: SocketAddr, path: &str, within: Duration) -> Result<An
                     break (status, framing);
                 }
             }
-            None => more(&mut conn, end).await?.then_some(()).ok_or("the connection ended before an answer")?,
+            None => more(&mut conn, end)
+                .await?
+                .then_some(())
+                .ok_or("the connection ended before an answer")?,
         }
     };
     let mut body = Vec::new();
@@ -52,7 +55,9 @@ pub async fn get(address: SocketAddr, path: &str, within: Duration) -> Result<An
         let whole = match framing {
             Framing::None => true,
             Framing::Chunked => {
-                let taken = dechunk.decode(unread, &mut body).map_err(|malformed| malformed.0)?;
+                let taken = dechunk
+                    .decode(unread, &mut body)
+                    .map_err(|malformed| malformed.0)?;
                 conn.advance(taken);
                 dechunk.done()
             }
@@ -68,7 +73,11 @@ pub async fn get(address: SocketAddr, path: &str, within: Duration) -> Result<An
         }
         if whole || !more(&mut conn, end).await? {
             let short = matches!(framing, Framing::Length(_) | Framing::Chunked) && !whole;
-            return if short { Err("the answer is cut short".to_owned()) } else { Ok(Answer { status, body }) };
+            return if short {
+                Err("the answer is cut short".to_owned())
+            } else {
+                Ok(Answer { status, body })
+            };
         }
     }
 }
@@ -82,7 +91,9 @@ pub async fn connect_only(address: SocketAddr, within: Duration) -> Result<(), S
 }
 
 async fn connect(address: SocketAddr, within: Duration) -> Result<Conn, String> {
-    Conn::connect(address, within).await.map_err(|error| format!("no connection: {error}"))
+    Conn::connect(address, within)
+        .await
+        .map_err(|error| format!("no connection: {error}"))
 }
 
 async fn more(conn: &mut Conn, end: Instant) -> Result<bool, String> {

@@ -37,7 +37,12 @@ pub struct Conn {
 
 impl Conn {
     pub fn new(io: TcpStream) -> Self {
-        Conn { io, buffer: Vec::new(), used: 0, timer: Box::pin(sleep_until(Instant::now())) }
+        Conn {
+            io,
+            buffer: Vec::new(),
+            used: 0,
+            timer: Box::pin(sleep_until(Instant::now())),
+        }
     }
 
     /// Connects.

@@ -62,7 +62,9 @@ pub struct ResponseHead<'b> {
 
 /// The value of the first header of this name.
 pub fn header<'b>(headers: &[Header<'b>], name: &str) -> Option<&'b str> {
-    let found = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+    let found = headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case(name))?;
     std::str::from_utf8(found.value).ok().map(str::trim)
 }
 
@@ -96,10 +98,18 @@ pub fn request(bytes: &[u8], max_headers: usize) -> Result<RequestHead<'_>, Refu
         Err(httparse::Error::Version) => return Err(Refused::Version),
         Err(_) => return Err(Refused::Malformed("the head breaks the grammar")),
     };
-    let (method, target, minor) =
-        (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default(), parsed.version.unwrap_or_default());
-    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
-        return Err(Refused::Malformed("the target has bytes that need percent-encoding"));
+    let (method, target, minor) = (
+        parsed.method.unwrap_or_default(),
+        parsed.path.unwrap_or_default(),
+        parsed.version.unwrap_or_default(),
+    );
+    if !target
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+    {
+        return Err(Refused::Malformed(
+            "the target has bytes that need percent-encoding",
+        ));
     }
     let headers = parsed.headers.to_vec();
     let framing = framing(&headers, minor)?.unwrap_or(Framing::None);
@@ -111,7 +121,8 @@ pub fn request(bytes: &[u8], max_headers: usize) -> Result<RequestHead<'_>, Refu
         size,
         framing,
         keep_alive: keep_alive(&headers, minor),
-        expects_continue: minor == 1 && header(&headers, "expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue")),
+        expects_continue: minor == 1
+            && header(&headers, "expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue")),
         headers,
     })
 }
@@ -138,7 +149,15 @@ pub fn response(bytes: &[u8], to_head: bool) -> Result<Option<ResponseHead<'_>>,
         _ => told.unwrap_or(Framing::Close),
     };
     let keep_alive = framing != Framing::Close && keep_alive(&headers, minor);
-    Ok(Some(ResponseHead { status, reason: parsed.reason.unwrap_or_default(), minor, headers, size, framing, keep_alive }))
+    Ok(Some(ResponseHead {
+        status,
+        reason: parsed.reason.unwrap_or_default(),
+        minor,
+        headers,
+        size,
+        framing,
+        keep_alive,
+    }))
 }
 
 /// Every line ends in CR LF, and neither stands alone (httparse lets a lone LF pass).
@@ -168,7 +187,9 @@ fn framing(headers: &[Header], minor: u8) -> Result<Option<Framing>, Malformed> 
             continue;
         };
         if found.replace(next).is_some() {
-            return Err(Malformed("Content-Length and Transfer-Encoding may come once, and not together"));
+            return Err(Malformed(
+                "Content-Length and Transfer-Encoding may come once, and not together",
+            ));
         }
     }
     Ok(found)
@@ -179,36 +200,71 @@ fn length(value: &[u8]) -> Result<u64, Malformed> {
     if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Malformed("Content-Length is not a number"));
     }
-    Ok(digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
+    Ok(digits
+        .iter()
+        .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
 }
 
 /// HTTP/1.1 wants one Host, and it is a name.
 fn host(headers: &[Header], minor: u8) -> Result<(), Malformed> {
-    let mut hosts = headers.iter().filter(|header| header.name.eq_ignore_ascii_case("host"));
+    let mut hosts = headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case("host"));
     match (hosts.next(), hosts.next()) {
         (None, _) if minor == 0 => Ok(()),
-        (Some(host), None) if host.value.iter().all(|byte| byte.is_ascii_graphic() && !b"/?#@,\\".contains(byte)) => Ok(()),
+        (Some(host), None)
+            if host
+                .value
+                .iter()
+                .all(|byte| byte.is_ascii_graphic() && !b"/?#@,\\".contains(byte)) =>
+        {
+            Ok(())
+        }
         _ => Err(Malformed("there must be one Host")),
     }
 }
 
 fn keep_alive(headers: &[Header], minor: u8) -> bool {
-    let has = |token: &str| tokens(headers, "connection").any(|found| found.eq_ignore_ascii_case(token));
-    if minor == 1 { !has("close") } else { has("keep-alive") && !has("close") }
+    let has =
+        |token: &str| tokens(headers, "connection").any(|found| found.eq_ignore_ascii_case(token));
+    if minor == 1 {
+        !has("close")
+    } else {
+        has("keep-alive") && !has("close")
+    }
 }
 
 /// The comma separated words of all headers of this name.
-pub fn tokens<'a, 'b>(headers: &'a [Header<'b>], name: &'a str) -> impl Iterator<Item = &'b str> + 'a {
-    let named = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
-    named.filter_map(|header| std::str::from_utf8(header.value).ok()).flat_map(|value| value.split(',')).map(str::trim)
+pub fn tokens<'a, 'b>(
+    headers: &'a [Header<'b>],
+    name: &'a str,
+) -> impl Iterator<Item = &'b str> + 'a {
+    let named = headers
+        .iter()
+        .filter(move |header| header.name.eq_ignore_ascii_case(name));
+    named
+        .filter_map(|header| std::str::from_utf8(header.value).ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
 }
 
 /// Headers that are meant for the next hop alone (RFC 9110, section 7.6.1), and those that say how the body is framed.
-pub fn hop_by_hop(headers: &[Header], name: &str) -> bool {
+/// `named`: the words of the message's `Connection`.
+pub fn hop_by_hop(name: &str, named: &[&str]) -> bool {
     const NAMES: [&str; 10] = [
-        "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer",
-        "transfer-encoding", "upgrade", "content-length",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
     ];
-    NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
-        || tokens(headers, "connection").any(|named| named.eq_ignore_ascii_case(name))
+    NAMES
+        .iter()
+        .chain(named)
+        .any(|known| known.eq_ignore_ascii_case(name))
 }

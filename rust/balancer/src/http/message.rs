@@ -25,7 +25,10 @@ pub struct Request {
 impl Request {
     /// The first header of this (lower case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -39,7 +42,11 @@ pub struct Reply {
 
 impl Reply {
     pub fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        Reply { status, headers: vec![("Content-Type", content_type.to_owned())], body: body.into() }
+        Reply {
+            status,
+            headers: vec![("Content-Type", content_type.to_owned())],
+            body: body.into(),
+        }
     }
 
     pub fn text(status: u16, body: impl Into<String>) -> Self {
@@ -48,7 +55,11 @@ impl Reply {
 
     pub fn json(status: u16, body: &impl serde::Serialize) -> Self {
         // Our own types have string keys only, so this cannot fail.
-        Reply::new(status, "application/json", serde_json::to_vec(body).unwrap_or_default())
+        Reply::new(
+            status,
+            "application/json",
+            serde_json::to_vec(body).unwrap_or_default(),
+        )
     }
 
     /// An error as OpenAI's clients understand it.
@@ -61,7 +72,8 @@ impl Reply {
             _ => "invalid_request_error",
         };
         let param = (refusal.code == "model_not_found").then_some("model");
-        let error = json!({"message": refusal.message, "type": kind, "param": param, "code": refusal.code});
+        let error =
+            json!({"message": refusal.message, "type": kind, "param": param, "code": refusal.code});
         let mut reply = Reply::json(refusal.status, &json!({ "error": error }));
         if let Some(seconds) = refusal.retry_after {
             reply = reply.with("Retry-After", seconds.to_string());
@@ -87,7 +99,11 @@ impl Reply {
         if self.status != 204 {
             let _ = write!(out, "Content-Length: {}\r\n", self.body.len());
         }
-        out.extend_from_slice(if keep_alive { b"Connection: keep-alive\r\n\r\n" } else { b"Connection: close\r\n\r\n" });
+        out.extend_from_slice(if keep_alive {
+            b"Connection: keep-alive\r\n\r\n"
+        } else {
+            b"Connection: close\r\n\r\n"
+        });
         if !to_head && self.status != 204 {
             out.extend_from_slice(&self.body);
         }

@@ -34,12 +34,21 @@ impl From<Fault> for Trouble {
 
 /// A refusal of a message that broke HTTP's rules.
 pub fn refusal(status: u16, code: &'static str, message: impl Into<String>) -> Refusal {
-    Refusal { status, code, message: message.into(), retry_after: None }
+    Refusal {
+        status,
+        code,
+        message: message.into(),
+        retry_after: None,
+    }
 }
 
 impl From<Malformed> for Trouble {
     fn from(malformed: Malformed) -> Self {
-        Trouble::Refused(refusal(400, "bad_request", format!("This is not HTTP/1.1: {}.", malformed.0)))
+        Trouble::Refused(refusal(
+            400,
+            "bad_request",
+            format!("This is not HTTP/1.1: {}.", malformed.0),
+        ))
     }
 }
 
@@ -48,15 +57,21 @@ impl From<head::Refused> for Trouble {
         match refused {
             head::Refused::Malformed(why) => Malformed(why).into(),
             head::Refused::TooLarge => Trouble::Refused(too_large_head()),
-            head::Refused::Version => {
-                Trouble::Refused(refusal(505, "http_version", "Only HTTP/1.1 and HTTP/1.0 are spoken here."))
-            }
+            head::Refused::Version => Trouble::Refused(refusal(
+                505,
+                "http_version",
+                "Only HTTP/1.1 and HTTP/1.0 are spoken here.",
+            )),
         }
     }
 }
 
 fn too_large_head() -> Refusal {
-    refusal(431, "headers_too_large", "The request's headers are too large: send fewer or shorter ones.")
+    refusal(
+        431,
+        "headers_too_large",
+        "The request's headers are too large: send fewer or shorter ones.",
+    )
 }
 
 fn seconds(seconds: f64) -> Duration {
@@ -81,7 +96,10 @@ pub async fn head(conn: &mut Conn, limits: &Limits, timeouts: &Timeouts) -> Resu
             _ => return Err(Trouble::Refused(too_large_head())),
         }
         // What begins with another byte is no method: TLS, for instance, is told so instead of waited for.
-        if unread.first().is_some_and(|byte| !byte.is_ascii_alphabetic() && *byte != b'\r') {
+        if unread
+            .first()
+            .is_some_and(|byte| !byte.is_ascii_alphabetic() && *byte != b'\r')
+        {
             return Err(Malformed("the request does not begin with a method").into());
         }
         scanned = unread.len();
@@ -90,7 +108,11 @@ pub async fn head(conn: &mut Conn, limits: &Limits, timeouts: &Timeouts) -> Resu
             Ok(0) => return Err(Trouble::Gone),
             Ok(_) => {}
             Err(Fault::Timeout) if scanned > 0 => {
-                return Err(Trouble::Refused(refusal(408, "timeout", "The request's headers took too long to come.")));
+                return Err(Trouble::Refused(refusal(
+                    408,
+                    "timeout",
+                    "The request's headers took too long to come.",
+                )));
             }
             Err(_) => return Err(Trouble::Gone),
         }
@@ -109,7 +131,10 @@ pub async fn body(
     out: &mut Vec<u8>,
 ) -> Result<(), Trouble> {
     let too_large = || {
-        let message = format!("The request's body is larger than the limit of {} bytes.", limits.body);
+        let message = format!(
+            "The request's body is larger than the limit of {} bytes.",
+            limits.body
+        );
         Trouble::Refused(refusal(413, "body_too_large", message))
     };
     let began = out.len();
@@ -141,12 +166,17 @@ pub async fn body(
             return Ok(());
         }
         let now = Instant::now();
-        let slowest = *start.get_or_insert(now) + grace + Duration::from_secs(received as u64 / SLOWEST);
+        let slowest =
+            *start.get_or_insert(now) + grace + Duration::from_secs(received as u64 / SLOWEST);
         match conn.fill(slowest.min(now + grace)).await {
             Ok(0) => return Err(Trouble::Gone),
             Ok(_) => {}
             Err(Fault::Timeout) => {
-                return Err(Trouble::Refused(refusal(408, "timeout", "The request's body took too long to come.")));
+                return Err(Trouble::Refused(refusal(
+                    408,
+                    "timeout",
+                    "The request's body took too long to come.",
+                )));
             }
             Err(Fault::Gone) => return Err(Trouble::Gone),
         }

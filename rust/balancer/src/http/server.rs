@@ -37,11 +37,17 @@ pub async fn accept(listener: TcpListener, mut handle: impl FnMut(TcpStream, Soc
 }
 
 /// Serves whole messages for ever.
-pub async fn serve<F>(listener: TcpListener, timeouts: Timeouts, answer: impl Fn(Request) -> F + 'static)
-where
+pub async fn serve<F>(
+    listener: TcpListener,
+    timeouts: Timeouts,
+    answer: impl Fn(Request) -> F + 'static,
+) where
     F: Future<Output = Reply> + 'static,
 {
-    let limits = Limits { body: BODY, ..Limits::default() };
+    let limits = Limits {
+        body: BODY,
+        ..Limits::default()
+    };
     let shared = Rc::new((answer, limits, timeouts));
     let open = Rc::new(Cell::new(0));
     accept(listener, move |stream, client| {
@@ -78,7 +84,11 @@ async fn connection<F: Future<Output = Reply>>(
             Ok((request, keep_alive)) => {
                 let to_head = request.method == "HEAD";
                 let reply = answer(request).await;
-                if conn.write(&reply.bytes(keep_alive, to_head), pause).await.is_err() {
+                if conn
+                    .write(&reply.bytes(keep_alive, to_head), pause)
+                    .await
+                    .is_err()
+                {
                     return;
                 }
                 if !keep_alive {
@@ -86,7 +96,11 @@ async fn connection<F: Future<Output = Reply>>(
                 }
             }
             Err(Trouble::Refused(refusal)) => {
-                if conn.write(&Reply::refusal(&refusal).bytes(false, false), pause).await.is_ok() {
+                if conn
+                    .write(&Reply::refusal(&refusal).bytes(false, false), pause)
+                    .await
+                    .is_ok()
+                {
                     conn.linger().await;
                 }
                 return;
@@ -110,14 +124,19 @@ async fn receive(
         method: head.method.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
-        headers: head.headers.iter().map(|header| (header.name.to_ascii_lowercase(), text(header.value))).collect(),
+        headers: head
+            .headers
+            .iter()
+            .map(|header| (header.name.to_ascii_lowercase(), text(header.value)))
+            .collect(),
         body: Vec::new(),
         client,
     };
     let (framing, keep_alive, continues) = (head.framing, head.keep_alive, head.expects_continue);
     conn.advance(size);
     if continues {
-        conn.write(receive::CONTINUE, Duration::from_secs_f64(timeouts.body)).await?;
+        conn.write(receive::CONTINUE, Duration::from_secs_f64(timeouts.body))
+            .await?;
     }
     receive::body(conn, framing, limits, timeouts, &mut request.body).await?;
     Ok((request, keep_alive))
