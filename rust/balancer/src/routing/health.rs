@@ -102,6 +102,9 @@ impl Routing {
     }
 
     pub(super) fn eject(&self, pool: u64, endpoint: &Endpoint, reason: Reason) {
+        if endpoint.gone.get() || endpoint.terminating.get() {
+            return; // It gets no requests anyway, and its end is no fault.
+        }
         let now = Instant::now();
         let health = &self.config.health;
         let mut state = self.state.borrow_mut();

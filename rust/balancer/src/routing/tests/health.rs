@@ -121,6 +121,18 @@ async fn those_that_wait_leave_an_ejected_pool() {
     assert_eq!(got(poll(&mut request)).pool(), "b");
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_pod_is_no_fault() {
+    let routing = routing("", vec![pool("a", "a", 1, &[1, 2])]);
+    let ask = named("a");
+    let slots = [now(&routing, &ask).await, now(&routing, &ask).await];
+    let mut going = pool("a", "a", 1, &[1]);
+    going.endpoints[0].terminating = true;
+    routing.apply(&snapshot(vec![going]));
+    slots.iter().for_each(|slot| slot.outcome(Outcome::Broken));
+    assert!(routing.view().pools[0].ejections.is_empty());
+}
+
 /// A server as llama-api-server is: one request at a time, others wait in the kernel.
 struct Server {
     address: SocketAddr,
