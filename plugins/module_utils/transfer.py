@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -186,7 +187,11 @@ class Transfer:
             except HTTPError as exc:
                 if exc.code < 400 and method == "HEAD":
                     return exc
-                if exc.code == 401 and try_with_challenge and source.challenged(name, exc.headers, self._plainly):
+                if (
+                    exc.code == 401
+                    and try_with_challenge
+                    and source.challenged(name, exc.headers, functools.partial(self._token, source))
+                ):
                     exc.close()
                     continue
                 return self._refused(exc, url, name, source, part)
@@ -214,23 +219,23 @@ class Transfer:
             refusal = Refusal(name, url, exc.code, str(exc.reason), exc.headers, body)
             raise DownloadError(f"{source.sentence(refusal)}") from exc
 
-    def _plainly(self, name: str, url: str, secrets: dict[str, str]) -> Answer:
-        """A request to a server that hands out tokens."""
-        return self.ask(url, name, _Showing(secrets))
+    def _token(self, source: Source, name: str, url: str, secrets: dict[str, str]) -> Answer:
+        """A request to the server that hands out tokens for a source."""
+        return self.ask(url, name, _Showing(secrets, source))
 
 
-@dataclass
 class _Showing(Source):
-    """Shows what it is told to."""
+    """Shows what it is told to, and leaves the words to the source it does so for."""
 
-    shown: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def __init__(self, shown: Mapping[str, str]) -> None:
+    def __init__(self, shown: dict[str, str], source: Source) -> None:
         super().__init__()
-        self.shown = shown
+        self._shown, self._source = shown, source
 
     def secrets(self, method: str, url: str) -> dict[str, str]:
-        return dict(self.shown)
+        return self._shown
+
+    def sentence(self, refusal: Refusal) -> str:
+        return self._source.sentence(refusal)
 
 
 class _LocalFile:

@@ -19,8 +19,8 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.wasinn.cluster.plugins.module_utils.download import (
     Artifact,
     Cache,
-    parse_checksums,
 )
+from ansible_collections.wasinn.cluster.plugins.module_utils.hashes import parse_checksums
 from ansible_collections.wasinn.cluster.plugins.module_utils.source import DownloadError
 
 CONTENT = os.urandom(3_000_000)
