@@ -81,7 +81,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
         report.say("checking what arrived")
         finished = self._step(args, "finish")
         if finished.get("failed") and args.get("peers"):
-            # The controller's copy decides whether it was a peer's fault.
+            display.warning(
+                f"{report.what}: {brought['source']} gave a damaged file, so it comes from the controller; "
+                f"remove {args['dest']} on that node and run again, and check its disk and memory."
+            )
             return {"changed": False, "pending": True, "reasons": [finished["msg"]], "dest": args["dest"]}
         report.over()
         return {**finished, **brought}
