@@ -1,0 +1,40 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A native balancer and endpoints for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.observability.balancer import Balancer, build
+from tests.observability.upstream import Upstream
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """The balancer's native program."""
+    return build()
+
+
+@pytest.fixture(scope="module")
+def balancer(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balancer]:
+    """A balancer that knows nothing yet."""
+    # Failing endpoints are to come back within a test's time, and the default queue is too long to fill.
+    settings = "queue = 4\n[health]\ninterval = 0.5\neject_min = 5.0\n"
+    balancer = Balancer(program, tmp_path_factory.mktemp("balancer"), settings)
+    try:
+        balancer.start()
+        yield balancer
+    finally:
+        balancer.stop()
+
+
+@pytest.fixture(scope="module")
+def upstreams() -> Iterator[Callable[[], Upstream]]:
+    """Makes endpoints; they end with the module."""
+    with ExitStack() as all_of_them:
+        yield lambda: all_of_them.enter_context(Upstream())
