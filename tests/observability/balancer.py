@@ -55,9 +55,7 @@ class Answer:
         return json.loads(self.body)
 
 
-def ask(
-    url: str, body: object = None, token: str = "", method: str | None = None, timeout: float = 10
-) -> Answer:
+def ask(url: str, body: object = None, token: str = "", method: str | None = None, timeout: float = 10) -> Answer:
     """One request; a status of 400 and more is an answer as well."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"} if data else {}
@@ -122,9 +120,19 @@ class Balancer:
         """An address on the admin port."""
         return f"http://{HOST}:{self.admin}{path}"
 
-    def register(self, name: str, port: int, model: str | None = None, weight: int = 1, slots: int = 1, **more: object) -> None:
+    def register(
+        self, name: str, port: int, model: str | None = None, weight: int = 1, slots: int = 1, **more: object
+    ) -> None:
         """Add a pool of one endpoint on this machine."""
-        body = {"name": name, "ip": HOST, "port": port, "model": model or name, "weight": weight, "slots": slots, **more}
+        body = {
+            "name": name,
+            "ip": HOST,
+            "port": port,
+            "model": model or name,
+            "weight": weight,
+            "slots": slots,
+            **more,
+        }
         answer = ask(self.on_admin("/api/register"), body, TOKEN)
         assert answer.status == 200, answer.body
 

@@ -26,7 +26,9 @@ def own(program: Path, tmp_path: Path) -> Iterator[Balancer]:
         balancer.stop()
 
 
-@pytest.mark.parametrize("path", ["/api/status", "/api/services", "/api/drain", "/api/register", "/api/unregister/x", "/x"])
+@pytest.mark.parametrize(
+    "path", ["/api/status", "/api/services", "/api/drain", "/api/register", "/api/unregister/x", "/x"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_nothing_without_the_token(balancer: Balancer, path: str, method: str) -> None:
     for token in ("", "wrong", TOKEN[:-1], TOKEN + "x"):

@@ -12,7 +12,6 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,7 +56,9 @@ def _traffic(balancer: Balancer, slow: Upstream) -> None:
 
 
 @pytest.fixture(scope="module")
-def prometheus(busy: Balancer, upstreams: Callable[[], Upstream], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prometheus(
+    busy: Balancer, upstreams: Callable[[], Upstream], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The address of a Prometheus that scrapes the balancer while it works."""
     home, port = tmp_path_factory.mktemp("prometheus"), free_port()
     scrape = {"job_name": "balancer", "static_configs": [{"targets": [f"{HOST}:{busy.ops}"]}]}
@@ -195,5 +196,3 @@ def test_autoscalers_see_what_waits(balancer: Balancer, upstreams: Callable[[], 
     for thread in threads:
         thread.join()
     assert seen == wanted
-
-

@@ -52,7 +52,9 @@ class Page:
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
         """Until the page shows what it should."""
-        WebDriverWait(self.driver, SOON, 0.1).until(lambda _: condition(), f"{what}; the page reads:\n{self.text('body')}")
+        WebDriverWait(self.driver, SOON, 0.1).until(
+            lambda _: condition(), f"{what}; the page reads:\n{self.text('body')}"
+        )
 
     def wait_text(self, css: str, *words: str) -> None:
         """Until all words stand there."""
@@ -125,8 +127,12 @@ def test_it_asks_for_the_token_and_keeps_it_for_this_tab_only(driver: webdriver.
 
 
 def test_models_pools_and_endpoints_are_there(page: Page, upstream: Upstream) -> None:
-    page.wait_text("[data-model=tiny-model]", "tiny-model", "alias tiny", "chat", "small-canary", "75% by weight", "25% by weight")
-    page.wait_text("[data-pool=small]", f"127.0.0.1:{upstream.port}", "weight 3", "ready", "0 of 1", "registered by API")
+    page.wait_text(
+        "[data-model=tiny-model]", "tiny-model", "alias tiny", "chat", "small-canary", "75% by weight", "25% by weight"
+    )
+    page.wait_text(
+        "[data-pool=small]", f"127.0.0.1:{upstream.port}", "weight 3", "ready", "0 of 1", "registered by API"
+    )
     assert page.text("#state") == "Ready"
 
 
@@ -177,7 +183,9 @@ def test_the_console_stays_silent(page: Page) -> None:
     page.open()
     page.wait_text("#models", "tiny-model")
     assert page.driver.get_log("browser") == [], "errors, warnings or a breach of the page's policy"
-    fetched: list[str] = page.driver.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
+    fetched: list[str] = page.driver.execute_script(
+        "return performance.getEntriesByType('resource').map(one => one.name)"
+    )
     assert {address.partition("?")[0] for address in fetched} <= {page.balancer.on_admin("/api/status")}
 
 

@@ -29,7 +29,9 @@ class Upstream:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.go.set()
         self.server.shutdown()
         self.server.server_close()
@@ -52,7 +54,9 @@ class Upstream:
                 if body.get("stream"):
                     self._stream()
                 else:
-                    self._reply(upstream.status, {"choices": [{"message": {"content": "".join(WORDS)}}], "usage": USAGE})
+                    self._reply(
+                        upstream.status, {"choices": [{"message": {"content": "".join(WORDS)}}], "usage": USAGE}
+                    )
 
             def _reply(self, status: int, document: object) -> None:
                 data = json.dumps(document).encode()
