@@ -108,6 +108,11 @@ impl Observe {
         self.families.connections.add(if open { 1 } else { -1 });
     }
 
+    /// A new connection to an endpoint was made.
+    pub fn connected(&self, took: Duration) {
+        self.families.connect.observe(took.as_secs_f64());
+    }
+
     /// Everything in Prometheus' text format 0.0.4.
     pub fn metrics(&self) -> Vec<u8> {
         let view = self.routing.view();

@@ -93,11 +93,6 @@ impl Record {
         self.queued += slot.waited();
     }
 
-    /// A new connection to an endpoint was made.
-    pub fn connected(&self, took: Duration) {
-        self.observe.families.connect.observe(took.as_secs_f64());
-    }
-
     /// The attempt at this place failed before the first byte, and another place is asked for.
     pub fn retried(&mut self, reason: &'static str) {
         self.retries += 1;

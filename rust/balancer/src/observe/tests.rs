@@ -112,7 +112,7 @@ async fn a_stream_from_head_to_last_byte() {
     let mut record = bench.record("/v1/chat/completions");
     record.key = "team".into();
     record.bytes_in = 100;
-    record.connected(Duration::from_millis(2));
+    bench.observe.connected(Duration::from_millis(2));
     record.place(&slot);
     record.reply(200, Some("text/event-stream; charset=utf-8"));
     record
