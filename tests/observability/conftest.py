@@ -23,8 +23,8 @@ def program() -> Path:
 @pytest.fixture(scope="module")
 def balancer(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balancer]:
     """A balancer that knows nothing yet."""
-    # Failing endpoints are to come back within a test's time, and the default queue is too long to fill.
-    settings = "queue = 4\n[health]\ninterval = 0.5\neject_min = 5.0\n"
+    # What takes half a minute by default is to happen within a test's time, and a queue is to be full soon.
+    settings = "queue = 4\n[timeouts]\nqueue = 3.0\n[health]\ninterval = 0.5\neject_min = 5.0\n"
     balancer = Balancer(program, tmp_path_factory.mktemp("balancer"), settings)
     try:
         balancer.start()
