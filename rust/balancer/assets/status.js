@@ -157,7 +157,7 @@ function modelsView(status) {
     return [make("div", { class: "quiet" }, make("h2", null, "No models yet"), make("p", { class: "soft" },
       "A Service with the label llamaedge/target=true appears here by itself; POST /api/register adds one by hand."))];
   }
-  const names = [...new Set(status.pools.map((pool) => pool.model))].sort();
+  const names = [...new Set(status.pools.map((pool) => pool.model))].sort((one, other) => one.localeCompare(other));
   return names.map((name) => {
     const pools = status.pools.filter((pool) => pool.model === name);
     const aliases = [...new Set(pools.flatMap((pool) => pool.aliases))];

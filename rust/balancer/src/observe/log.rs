@@ -53,9 +53,9 @@ pub struct Line<'a> {
     pub error: Option<&'a str>,
 }
 
-/// Microseconds are enough, and short to read.
+/// A tenth of a millisecond is enough, and is never written with an exponent.
 fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64((time.as_secs_f64() * 1e6).round() / 1e6)
+    to.serialize_f64((time.as_secs_f64() * 1e4).round() / 1e4)
 }
 
 fn maybe_seconds<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
