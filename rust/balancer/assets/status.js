@@ -64,7 +64,7 @@ function duration(seconds) {
 }
 
 function tile(title, figure, unit, note, spark) {
-  return make("div", { class: "tile" }, make("h3", null, title),
+  return make("div", { class: "tile" }, make("h2", null, title),
     make("p", { class: "figure" }, figure, unit ? make("small", null, ` ${unit}`) : null),
     make("p", { class: "note" }, note), spark);
 }
