@@ -180,13 +180,13 @@ impl Keys {
             Err(fault)
                 if open && (fault == "there is no file" || fault == "no file is configured") =>
             {
-                eprintln!("balancer: keys: {fault} ({path}); all who reach this port are served.");
+                log::warn!("No bearer keys: {fault} ({path}); all who reach the port for clients are served.");
                 None
             }
             Err(fault) => Some(fault.clone()),
             Ok(bytes) => match file::parse(bytes) {
                 Ok(keys) => {
-                    eprintln!("balancer: keys: {} keys are in force.", keys.len());
+                    log::info!("{path}: {} bearer keys are in force.", keys.len());
                     state.admits = Admits::Keys(merge(keys, &state.admits));
                     None
                 }
@@ -201,7 +201,7 @@ impl Keys {
                 state.admits = Admits::None;
                 "nobody is admitted until it is mended"
             };
-            eprintln!("balancer: keys: {path}: {fault}; {then}.");
+            log::error!("{path}: {fault}; {then}.");
         }
         state.last = Some(read);
     }

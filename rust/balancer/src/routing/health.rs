@@ -19,6 +19,7 @@ impl Routing {
         (health.errors, health.level) = (0, 0);
         endpoint.health.set(health);
         if ejected {
+            log::info!("{} answers and takes requests again.", endpoint.address);
             self.settle(&mut self.state.borrow_mut(), Instant::now());
         }
     }
@@ -122,9 +123,10 @@ impl Routing {
                 Reason::Errors => format!("for {time} s: it answered with errors"),
                 Reason::Check => "until a check succeeds: checks have failed".into(),
             };
-            eprintln!(
-                "balancer: {} of pool {} is left out {what}.",
-                endpoint.address, pool.name
+            log::warn!(
+                "{} of pool {} is left out {what}.",
+                endpoint.address,
+                pool.name
             );
         }
         self.settle(&mut state, now);
@@ -226,6 +228,10 @@ impl Routing {
             }
             endpoint.health.set(health);
             if back {
+                log::info!(
+                    "{} takes requests again: a check succeeded.",
+                    endpoint.address
+                );
                 self.settle(&mut self.state.borrow_mut(), now);
             }
         } else {
