@@ -152,10 +152,10 @@ class Objects:
             if found := change(intended(live) if live else None, intended(after)):
                 yield found
 
-    def prune(
+    def surplus(
         self, wanted: list[Object], kinds: list[dict[str, str]], namespace: str, labels: Mapping[str, str]
-    ) -> Iterator[Object]:
-        """Delete what has *labels* in *namespace* and one of *kinds*, and is not among *wanted*; gives the changes."""
+    ) -> Iterator[tuple[Any, Object]]:
+        """(API resource, object) of what has *labels* in *namespace* and one of *kinds*, and is not among *wanted*."""
         names = {identity(item) for item in wanted}
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
         for kind in kinds:
@@ -168,15 +168,15 @@ class Objects:
                 # What a controller made for one of ours has our labels as well (KEDA's HorizontalPodAutoscaler).
                 if identity(item) in names or metadata.get("deletionTimestamp") or metadata.get("ownerReferences"):
                     continue
-                if not self._dry_run:
-                    self._client.delete(
-                        resource,
-                        name=item["metadata"]["name"],
-                        namespace=namespace,
-                        body={"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"},
-                    )
-                if found := change(intended(item), None):
-                    yield found
+                yield resource, item
+
+    def delete(self, resource: Any, item: Object) -> Object | None:
+        """Delete an object that :meth:`surplus` found, and what it owns after it; gives the change."""
+        if not self._dry_run:
+            metadata = item["metadata"]
+            options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+            self._client.delete(resource, name=metadata["name"], namespace=metadata.get("namespace"), body=options)
+        return change(intended(item), None)
 
     def _resource(self, kind: str, api_version: str) -> Any:
         try:

@@ -67,6 +67,11 @@ options:
         description: Labels that an object needs, all of them, to be deleted.
         type: dict
         required: true
+      report_only:
+        description:
+          - Only tell in RV(surplus) what there is to delete, for a later call once what replaces it is ready.
+        type: bool
+        default: false
       kinds:
         description: Kinds to look at. One that the cluster does not know is passed over.
         type: list
@@ -114,6 +119,11 @@ applied:
   type: list
   elements: str
   sample: ["ConfigMap default/one"]
+surplus:
+  description: The objects that there are to delete, in the same form, where O(prune.report_only) is set.
+  returned: always
+  type: list
+  elements: str
 pruned:
   description: The objects that were deleted, in the same form.
   returned: always
@@ -126,7 +136,7 @@ import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.common.yaml import yaml_dump
-from ansible_collections.wasinn.cluster.plugins.module_utils.kube import KubeError, Objects
+from ansible_collections.wasinn.cluster.plugins.module_utils.kube import KubeError, Objects, title
 
 try:
     from kubernetes import config, dynamic
@@ -141,12 +151,13 @@ KIND = {"api_version": {"type": "str", "required": True}, "kind": {"type": "str"
 PRUNE = {
     "namespace": {"type": "str", "required": True},
     "labels": {"type": "dict", "required": True},
+    "report_only": {"type": "bool", "default": False},
     "kinds": {"type": "list", "elements": "dict", "required": True, "options": KIND},
 }
 
 
-def run(module: AnsibleModule) -> tuple[list[dict], list[dict]]:
-    """Apply, then prune: what replaces an object is there before the object goes."""
+def run(module: AnsibleModule) -> tuple[list[dict], list[dict], list[str]]:
+    """Apply, then prune: what replaces an object is there before the object goes. Gives changes, and what is left."""
     params = module.params
     # A cache of its own for each run: the usual one still knows kinds that have been removed since.
     cache = os.path.join(module.tmpdir, "kinds.json")
@@ -154,8 +165,12 @@ def run(module: AnsibleModule) -> tuple[list[dict], list[dict]]:
     objects = Objects(client, api_errors, params["field_manager"], module.check_mode)
     applied = list(objects.apply(params["definitions"], params["keep"]))
     prune = params["prune"]
-    pruned = list(objects.prune(params["definitions"], **prune)) if prune else []
-    return applied, pruned
+    if not prune:
+        return applied, [], []
+    found = list(objects.surplus(params["definitions"], prune["kinds"], prune["namespace"], prune["labels"]))
+    if prune["report_only"]:
+        return applied, [], [title(item) for _resource, item in found]
+    return applied, [gone for resource, item in found if (gone := objects.delete(resource, item))], []
 
 
 def main() -> None:
@@ -173,7 +188,7 @@ def main() -> None:
     if MISSING:
         module.fail_json(msg=missing_required_lib("kubernetes"), exception=MISSING)
     try:
-        applied, pruned = run(module)
+        applied, pruned, surplus = run(module)
     except KubeError as error:
         module.fail_json(msg=str(error))
     except config.ConfigException as error:
@@ -193,6 +208,7 @@ def main() -> None:
         changed=bool(applied or pruned),
         applied=[entry["title"] for entry in applied],
         pruned=[entry["title"] for entry in pruned],
+        surplus=surplus,
         diff=[
             {
                 "before_header": entry["title"],
