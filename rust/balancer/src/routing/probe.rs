@@ -12,6 +12,9 @@ use tokio::time::{timeout, Instant};
 /// Bytes that an answer's head may have.
 const HEAD: usize = 64 << 10;
 
+/// What a connection has to outlast to count.
+const MOMENT: Duration = Duration::from_millis(20);
+
 /// What an active check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
@@ -24,11 +27,15 @@ pub(super) enum Found {
     Unreachable,
 }
 
-/// Opens a connection and closes it.
+/// Opens a connection, and closes it once it has stood for a moment: WASI tells of one that was refused only when it
+/// is read from.
 pub(super) async fn connect(address: SocketAddr, within: Duration) -> Found {
-    match Conn::connect(address, within).await {
-        Ok(_) => Found::Well,
-        Err(_) => Found::Unreachable,
+    let Ok(mut conn) = Conn::connect(address, within).await else {
+        return Found::Unreachable;
+    };
+    match conn.fill(Instant::now() + MOMENT).await {
+        Ok(0) | Err(Fault::Gone) => Found::Unreachable,
+        Ok(_) | Err(Fault::Timeout) => Found::Well,
     }
 }
 
