@@ -24,6 +24,8 @@ export CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld CARGO_TARGET_DIR=/build/target
 export CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 cargo build --locked --manifest-path /src/rust/Cargo.toml --package wasinn-watcher --target wasm32-wasip1 --release
 wasmedge compile --generic-binary /build/target/wasm32-wasip1/release/watcher.wasm /build/compiled.wasm
+said=$(wasmedge /build/compiled.wasm --version 2>&1)
+[[ $said == "watcher "* ]] || { echo "WasmEdge does not take what it compiled: $said" >&2; exit 1; }
 """
 
 
