@@ -19,6 +19,7 @@ from .cluster import Cluster, changes, published_sha256
 from .snapshot import Snapshot, differences
 
 MODEL = "smollm2-135m-instruct"
+OF_MODEL = ("-n", "llamaedge", "-l", f"app.kubernetes.io/instance={MODEL}")
 PLUGIN = "/opt/wasinn/wasmedge/current/plugin/libwasmedgePluginWasiNN.so"
 SHIM = "/usr/local/bin/containerd-shim-wasmedge-v1"
 MODEL_FILE = "/var/lib/wasinn/models/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -100,7 +101,7 @@ def test_a_runtime_that_cannot_work_is_refused_before_there_is_a_cluster(cluster
     [
         "wasinn.cluster.models : Copy the models to the node",
         "wasinn.cluster.k3s : Start the service",
-        "wasinn.cluster.llamaedge : Apply the models",
+        "wasinn.cluster.llamaedge : Apply everything",
     ],
     ids=["copying models", "starting k3s", "applying manifests"],
 )
@@ -145,7 +146,7 @@ def test_every_node_is_ready_and_verified(cluster):
 
 
 def test_a_model_pod_needs_its_model_and_nothing_else(cluster):
-    (pod,) = cluster.kubectl("get", "pods", "-n", "llamaedge")["items"]
+    (pod,) = cluster.kubectl("get", "pods", *OF_MODEL)["items"]
     spec = pod["spec"]
     (volume,) = spec["volumes"]
     assert volume["hostPath"]["path"] == MODEL_FILE
@@ -177,17 +178,17 @@ def test_a_restart_of_k3s_keeps_the_model_running(cluster):
     """containerd comes back with it and asks the shims; upstream's has no answer and its pod breaks."""
 
     def container():
-        (pod,) = cluster.kubectl("get", "pods", "-n", "llamaedge")["items"]
+        (pod,) = cluster.kubectl("get", "pods", *OF_MODEL)["items"]
         (status,) = pod["status"]["containerStatuses"]
         return pod["spec"]["nodeName"], status["containerID"], status["restartCount"], "running" in status["state"]
 
     before = container()
-    (service,) = cluster.kubectl("get", "services", "-n", "llamaedge")["items"]
+    (service,) = cluster.kubectl("get", "services", *OF_MODEL)["items"]
     url = f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}/v1/models"
     ask = f"python3 -c \"import urllib.request as web; web.urlopen('{url}', timeout=5)\""
     for _attempt in range(2):
         cluster.run(before[0], "systemctl restart 'k3s*.service' && sleep 20")  # time to fail: an old shim's pod did
-        cluster.run("node1", f"for _ in $(seq 30); do {ask} && exit; sleep 2; done; exit 1")
+        cluster.run(before[0], f"for _ in $(seq 30); do {ask} && exit; sleep 2; done; exit 1")  # others are kept out
         assert container() == before
 
 
