@@ -9,7 +9,7 @@ use super::route::{self, Route};
 use super::{forward, models, request};
 use crate::http::conn::Conn;
 use crate::http::head::{self, RequestHead};
-use crate::http::receive::{self, Trouble};
+use crate::http::receive::{self, refusal, Trouble};
 use crate::http::Reply;
 use crate::keys::Caller;
 use crate::observe::Record;
@@ -63,6 +63,20 @@ pub async fn connection(app: &App, stream: TcpStream, address: SocketAddr) {
             Next::Linger => return conn.linger().await,
             Next::Close => return,
         }
+    }
+}
+
+/// Tells a connection that there are too many.
+pub async fn turn_away(app: &App, stream: TcpStream) {
+    let message = "The balancer has all the connections that it takes: try again, or raise limits.connections.";
+    let full = Refusal {
+        retry_after: Some(1),
+        ..refusal(503, "too_many_connections", message)
+    };
+    let mut conn = Conn::new(stream);
+    let reply = Reply::refusal(&full).bytes(false, false);
+    if conn.write(&reply, Duration::from_secs_f64(app.config.timeouts.header)).await.is_ok() {
+        conn.linger().await;
     }
 }
 

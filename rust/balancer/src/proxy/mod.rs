@@ -15,8 +15,6 @@ mod request;
 mod route;
 mod upstream;
 
-use crate::http::message::Reply;
-use crate::http::receive::refusal;
 use crate::http::server::accept;
 use crate::App;
 use std::cell::Cell;
@@ -66,26 +64,27 @@ impl Proxy {
     }
 }
 
+/// Connections beyond the limit that are told so; more are closed at once.
+const TURNED_AWAY: usize = 64;
+
 /// Serves clients for ever.
 pub async fn serve(app: Rc<App>, listener: TcpListener) {
     spawn_local(housekeeping(app.clone()));
     let most = app.config.limits.connections;
     accept(listener, move |stream, address| {
         let open = app.proxy.open.get();
-        if open >= most {
-            let full = refusal(
-                503,
-                "too_many_connections",
-                "The balancer has all the connections that it takes.",
-            );
-            let _ = stream.try_write(&Reply::refusal(&full).bytes(false, false));
+        if open >= most + TURNED_AWAY {
             return;
         }
         app.proxy.open.set(open + 1);
         app.observe.connection(true);
         let app = app.clone();
         spawn_local(async move {
-            client::connection(&app, stream, address).await;
+            if open < most {
+                client::connection(&app, stream, address).await;
+            } else {
+                client::turn_away(&app, stream).await;
+            }
             app.proxy.open.set(app.proxy.open.get() - 1);
             app.observe.connection(false);
         });
