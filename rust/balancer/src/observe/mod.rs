@@ -15,7 +15,7 @@ mod tests;
 mod tokens;
 
 pub use log::timestamp;
-pub use record::Record;
+pub use record::{Record, CLIENT_GONE};
 pub use state::State;
 pub use status::Status;
 

@@ -12,7 +12,7 @@ use crate::http::head::{self, RequestHead};
 use crate::http::receive::{self, refusal, Trouble};
 use crate::http::Reply;
 use crate::keys::Caller;
-use crate::observe::Record;
+use crate::observe::{Record, CLIENT_GONE};
 use crate::routing::Kind;
 use crate::{App, Refusal};
 use std::net::SocketAddr;
@@ -75,7 +75,11 @@ pub async fn turn_away(app: &App, stream: TcpStream) {
     };
     let mut conn = Conn::new(stream);
     let reply = Reply::refusal(&full).bytes(false, false);
-    if conn.write(&reply, Duration::from_secs_f64(app.config.timeouts.header)).await.is_ok() {
+    if conn
+        .write(&reply, Duration::from_secs_f64(app.config.timeouts.header))
+        .await
+        .is_ok()
+    {
         conn.linger().await;
     }
 }
@@ -231,7 +235,12 @@ fn admit(app: &App, head: &RequestHead, path: &str, record: &mut Record) -> Resu
 
 /// Answers a request whose body was read, from here.
 async fn answer(app: &App, conn: &mut Conn, mut turn: Turn, reply: Reply) -> Next {
-    turn.record.status = reply.status;
+    let media = reply
+        .headers
+        .iter()
+        .find(|(name, _)| *name == "Content-Type");
+    turn.record
+        .reply(reply.status, media.map(|(_, value)| value.as_str()));
     let reply = reply.with("X-Request-Id", turn.record.id.as_str());
     let bytes = reply.bytes(turn.keep_alive, turn.to_head);
     turn.record.chunk(&reply.body);
@@ -283,11 +292,8 @@ async fn unread(app: &App, conn: &mut Conn, address: SocketAddr, trouble: Troubl
     refuse(app, conn, turn, refusal.code, Reply::refusal(&refusal)).await
 }
 
-/// The client left before its answer.
+/// The client left before the end of its answer.
 pub fn gone(mut turn: Turn) -> Next {
-    if turn.record.status == 0 {
-        turn.record.status = 499; // nginx' number for it
-    }
-    turn.record.error = Some("client_gone");
+    turn.record.error = Some(CLIENT_GONE);
     Next::Close
 }

@@ -45,7 +45,7 @@ pub async fn run(
     turn: &mut Turn,
     errand: &Errand<'_>,
 ) -> Result<(Response, Option<Slot>), Failed> {
-    let timeouts = &app.config.timeouts;
+    let minor = turn.minor;
     let mut tried = Vec::new();
     // A response of 503: passed on where no other endpoint does better.
     let mut held = None;
@@ -60,29 +60,30 @@ pub async fn run(
         let found = tokio::select! {
             biased;
             found = app.routing.acquire(&ask) => found,
-            () = gone(client, turn.minor) => return Err(Failed::Gone),
+            () = gone(client, minor) => return Err(Failed::Gone),
         };
         let slot = match (found, held.take()) {
             (Ok(slot), _) => slot,
             (Err(_), Some(response)) => return Ok((response, None)),
             (Err(refusal), None) => return Err(Failed::Refused(refusal)),
         };
-        note(turn, &slot);
+        turn.record.place(&slot);
         let address = slot.address();
         let last = tried.len() >= app.config.retries as usize;
         let answered = tokio::select! {
             biased;
-            answered = app.proxy.upstreams.exchange(address, errand.message, turn.to_head, timeouts) => answered,
+            answered = app.proxy.upstreams.exchange(address, errand.message, turn.to_head, app) => answered,
             () = slot.lost() => Err(Failure::Broken),
-            () = gone(client, turn.minor) => return Err(Failed::Gone),
+            () = gone(client, minor) => return Err(Failed::Gone),
         };
-        match answered {
+        let reason = match answered {
             Ok(response) => {
                 slot.outcome(Outcome::Answered(response.status));
                 if response.status != 503 || last {
                     return Ok((response, Some(slot)));
                 }
                 held = Some(response);
+                "status_503"
             }
             Err(failure) => {
                 let (outcome, word) = match failure {
@@ -95,21 +96,12 @@ pub async fn run(
                     turn.record.error = Some(word);
                     return Err(Failed::Refused(unanswered(failure)));
                 }
+                word
             }
-        }
-        turn.record.retries += 1;
+        };
+        turn.record.retried(reason);
         tried.push(address);
     }
-}
-
-fn note(turn: &mut Turn, slot: &Slot) {
-    let record = &mut turn.record;
-    record.queued += slot.waited();
-    record.endpoint = Some(slot.address());
-    record.model.clear();
-    record.model.push_str(slot.model());
-    record.pool.clear();
-    record.pool.push_str(slot.pool());
 }
 
 fn unanswered(failure: Failure) -> Refusal {

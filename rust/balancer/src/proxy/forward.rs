@@ -97,7 +97,6 @@ pub async fn run(
     let idle = Duration::from_secs_f64(timeouts.idle);
     let Response {
         conn: mut upstream,
-        status,
         keep_alive,
         ..
     } = response;
@@ -105,8 +104,6 @@ pub async fn run(
     let Some(mut body) = begin(&mut upstream, &mut turn, &mut out) else {
         return Next::Close;
     };
-    turn.record.status = status;
-    turn.record.stream = body.events;
     let mut begun = false; // something was sent to the client
     let mut watched = true; // the client's side is open
 
@@ -175,11 +172,9 @@ fn begin(upstream: &mut Conn, turn: &mut Turn, out: &mut Vec<u8>) -> Option<Body
     let unknown = matches!(found.framing, Framing::Chunked | Framing::Close);
     let chunked = unknown && turn.minor > 0;
     turn.keep_alive &= chunked || !unknown;
-    let events = head::header(&found.headers, "content-type").is_some_and(|value| {
-        value
-            .get(..17)
-            .is_some_and(|essence| essence.eq_ignore_ascii_case("text/event-stream"))
-    });
+    let media = head::header(&found.headers, "content-type");
+    turn.record.reply(found.status, media);
+    let events = turn.record.stream;
     out.reserve(upstream.unread().len() + 256);
     status_line(found.status, found.reason, out);
     let named: Vec<&str> = head::tokens(&found.headers, "connection").collect();

@@ -6,6 +6,7 @@
 use crate::config::Timeouts;
 use crate::http::conn::{Conn, Fault};
 use crate::http::head;
+use crate::App;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -80,11 +81,12 @@ impl Upstreams {
         &self,
         to: SocketAddr,
         request: &[u8],
-        head: bool,
-        timeouts: &Timeouts,
+        to_head: bool,
+        app: &App,
     ) -> Result<Response, Failure> {
+        let timeouts = &app.config.timeouts;
         if let Some(conn) = self.take(to) {
-            match ask(conn, request, head, timeouts).await {
+            match ask(conn, request, to_head, timeouts).await {
                 Err(Failure::Broken) => {
                     // The others of its age are closed as well, most likely.
                     self.kept.borrow_mut().remove(&to);
@@ -93,10 +95,12 @@ impl Upstreams {
             }
         }
         let within = Duration::from_secs_f64(timeouts.connect);
+        let began = Instant::now();
         let conn = Conn::connect(to, within)
             .await
             .map_err(|_| Failure::Connect)?;
-        ask(conn, request, head, timeouts).await
+        app.observe.connected(began.elapsed());
+        ask(conn, request, to_head, timeouts).await
     }
 }
 
