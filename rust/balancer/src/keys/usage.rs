@@ -33,10 +33,17 @@ impl Usage {
         }
         if let Some(limit) = key.requests_per_minute {
             // A full bucket is a minute's worth.
-            let full = (f64::from(limit) / f64::from(replicas)).max(1.0);
+            let full = if limit < replicas {
+                1.0
+            } else {
+                f64::from(limit) / f64::from(replicas)
+            };
             let rate = f64::from(limit) / f64::from(replicas) / 60.0;
             let (left, then) = self.left.get().unwrap_or((full, now));
-            let left = (left + (now - then).as_secs_f64() * rate).min(full);
+            // No f64::min in WebAssembly: it may end as libm's fmin, and WasmEdge takes a compiled file's symbols that begin
+            // with an f for functions of the module; then it interprets the file.
+            let refilled = left + (now - then).as_secs_f64() * rate;
+            let left = if refilled < full { refilled } else { full };
             // A billionth is lost in calculating.
             if left < 1.0 - 1e-9 {
                 let wait = ((1.0 - left) / rate).ceil().clamp(1.0, 3600.0) as u32;
