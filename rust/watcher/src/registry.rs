@@ -43,6 +43,8 @@ struct Registration {
     ip: IpAddr,
     port: u16,
     model: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    aliases: Vec<String>,
     kind: Kind,
     #[serde(skip_serializing_if = "Option::is_none")]
     slots: Option<u32>,
@@ -55,13 +57,15 @@ struct Listed {
     weight: u32,
     ip: Option<IpAddr>,
     port: Option<u16>,
-    /// Only those `api` are ours to change; the seed demo's list names none.
-    #[serde(default = "api")]
+    /// Only a [`REGISTRATION`] can be taken away, not what the balancer knows from elsewhere; the seed demo names none.
+    #[serde(default = "registration")]
     source: String,
 }
 
-fn api() -> String {
-    "api".into()
+const REGISTRATION: &str = "registration";
+
+fn registration() -> String {
+    REGISTRATION.into()
 }
 
 impl Registry {
@@ -162,7 +166,7 @@ impl Registry {
         self.sent.retain(|name, _| wanted.contains_key(name));
         for (name, _) in listed
             .iter()
-            .filter(|(name, entry)| entry.source == "api" && !wanted.contains_key(**name))
+            .filter(|(name, entry)| entry.source == REGISTRATION && !wanted.contains_key(**name))
         {
             match self
                 .call("DELETE", &format!("/api/unregister/{name}"), b"")
@@ -261,6 +265,7 @@ fn wanted(snapshot: &Snapshot) -> BTreeMap<String, Registration> {
             ip: address.ip(),
             port: address.port(),
             model: pool.model.clone(),
+            aliases: pool.aliases.clone(),
             kind: pool.kind,
             slots: pool
                 .slots

@@ -30,7 +30,7 @@ fn snapshot(pools: &[(&str, u32)]) -> Snapshot {
     let pool = |&(name, weight): &(&str, u32)| Pool {
         name: name.into(),
         model: "m".into(),
-        aliases: vec![],
+        aliases: vec!["x".into()],
         kind: Kind::Chat,
         weight,
         slots: Some(2),
@@ -122,11 +122,11 @@ fn the_registry_follows_and_a_balancer_started_anew_learns_it_again() {
     let known = &Known::default();
     known.lock().unwrap().insert(
         "watched".into(),
-        json!({"name": "watched", "weight": 1, "source": "cluster"}),
+        json!({"name": "watched", "weight": 1, "source": "service"}),
     );
     known.lock().unwrap().insert(
         "stale".into(),
-        json!({"name": "stale", "weight": 1, "source": "api"}),
+        json!({"name": "stale", "weight": 1, "source": "registration"}),
     );
     let url = admin(known, Value::clone);
     let names = || known.lock().unwrap().keys().cloned().collect::<Vec<_>>();
@@ -145,7 +145,7 @@ fn the_registry_follows_and_a_balancer_started_anew_learns_it_again() {
         .await;
         assert_eq!(
             known.lock().unwrap()["a"],
-            json!({"name": "a", "weight": 3, "ip": "10.43.0.7", "port": 80, "model": "m", "kind": "chat", "slots": 4})
+            json!({"name": "a", "weight": 3, "ip": "10.43.0.7", "port": 80, "model": "m", "aliases": ["x"], "kind": "chat", "slots": 4})
         );
         updates.send_replace(snapshot(&[("a", 5)]));
         until("weight and removal", || {
