@@ -7,13 +7,16 @@ use super::file::Key;
 use super::refuse;
 use crate::Refusal;
 use std::cell::Cell;
+use std::time::Duration;
 use tokio::time::Instant;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     running: Cell<u32>,
-    /// Requests that the token bucket has left, and when that was; `None`: it is full.
-    left: Cell<Option<(f64, Instant)>>,
+    /// When the token bucket is full again; `None`: it is.
+    full: Cell<Option<Instant>>,
 }
 
 impl Usage {
@@ -32,28 +35,25 @@ impl Usage {
             }
         }
         if let Some(limit) = key.requests_per_minute {
-            // A full bucket is a minute's worth.
-            let full = if limit < replicas {
-                1.0
-            } else {
-                f64::from(limit) / f64::from(replicas)
-            };
-            let rate = f64::from(limit) / f64::from(replicas) / 60.0;
-            let (left, then) = self.left.get().unwrap_or((full, now));
-            // No f64::min in WebAssembly: it may end as libm's fmin, and WasmEdge takes a compiled file's symbols that begin
-            // with an f for functions of the module; then it interprets the file.
-            let refilled = left + (now - then).as_secs_f64() * rate;
-            let left = if refilled < full { refilled } else { full };
-            // A billionth is lost in calculating.
-            if left < 1.0 - 1e-9 {
-                let wait = ((1.0 - left) / rate).ceil().clamp(1.0, 3600.0) as u32;
+            // The token bucket, counted in time: it is full at `full`, a request takes `spacing` out of it, and it
+            // holds a minute's worth.
+            let spacing = MINUTE * replicas / limit;
+            let full = self.full.get().filter(|full| *full > now).unwrap_or(now) + spacing;
+            let ahead = (full - now).saturating_sub(MINUTE.max(spacing));
+            if !ahead.is_zero() {
+                let wait = ahead.as_secs() + u64::from(ahead.subsec_nanos() > 0);
                 let message = format!(
                     "Rate limit reached for the key `{}`: {limit} requests per minute. Please try again in {wait} s.",
                     key.name
                 );
-                return Err(refuse(429, "rate_limit_exceeded", message, Some(wait)));
+                return Err(refuse(
+                    429,
+                    "rate_limit_exceeded",
+                    message,
+                    u32::try_from(wait).ok(),
+                ));
             }
-            self.left.set(Some((left - 1.0, now)));
+            self.full.set(Some(full));
         }
         self.running.set(self.running.get() + 1);
         Ok(())

@@ -189,8 +189,8 @@ impl Endpoint {
         if out && reason != Reason::Check {
             return None;
         }
-        let doubled = Duration::from_secs_f64(shortest * f64::from(1 << health.level.min(16)));
-        let time = doubled.min(Duration::from_secs_f64(longest));
+        let time = (Duration::from_secs_f64(shortest) * (1 << health.level))
+            .min(Duration::from_secs_f64(longest));
         let until = (reason != Reason::Check).then(|| now + time);
         health.ejection = Some(Ejection { reason, until });
         health.level = (health.level + 1).min(16);

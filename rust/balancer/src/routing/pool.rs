@@ -224,8 +224,7 @@ impl Pool {
         } else {
             1.0
         };
-        (service * (self.queue.len() + 1) as f64 / places)
-            .ceil()
-            .clamp(1.0, 60.0) as u32
+        // Not as f64, whose `clamp` becomes libm's fmin: WasmEdge's compiler takes that for a function of the module.
+        ((service * (self.queue.len() + 1) as f64 / places).ceil() as u32).clamp(1, 60)
     }
 }
