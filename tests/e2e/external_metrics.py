@@ -3,7 +3,7 @@
 """An adapter for external.metrics.k8s.io, for tests: what a HorizontalPodAutoscaler asks, answered from /queue.json.
 
 Runs on a machine of the cluster (``python3 external_metrics.py PORT CERTIFICATE URL…``), standard library only. It
-adds up ``pools.<pool>.pending`` of every URL, as KEDA does for our ScaledObject. A file path in place of a URL works too.
+adds up ``pools.<pool>.wanted`` of every URL, as KEDA does for our ScaledObject. A file path in place of a URL works too.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 BASE = "/apis/external.metrics.k8s.io/v1beta1"
-METRIC = "llamaedge_lb_pending"
+METRIC = "llamaedge_lb_wanted"
 
 
-def pending(sources: list[str], pool: str) -> int:
+def wanted(sources: list[str], pool: str) -> int:
     """Requests that wait or are being answered in a pool, over all sources."""
     total = 0
     for source in sources:
@@ -31,7 +31,7 @@ def pending(sources: list[str], pool: str) -> int:
         else:
             with open(source) as stream:
                 figures = json.load(stream)
-        total += figures["pools"].get(pool, {}).get("pending", 0)
+        total += figures["pools"].get(pool, {}).get("wanted", 0)
     return total
 
 
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
                 "metricName": METRIC,
                 "metricLabels": {"pool": pool},
                 "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "value": str(pending(self.sources, pool)),
+                "value": str(wanted(self.sources, pool)),
             }
             self._json(
                 200, {"kind": "ExternalMetricValueList", "apiVersion": BASE[6:], "metadata": {}, "items": [item]}
