@@ -42,17 +42,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
         src = Path(args["src"]).expanduser() if args.get("src") else None
         self._complete(args, src)
         look = self._step(args, "look")
-        if look.get("failed") or look["state"] == "present":
-            return look
+        if look.get("failed") or look["node"]["state"] == "present":
+            return {**look, "pending": False}
         result = {**look, "changed": True, "pending": False}
         if self._task.diff:
-            result["diff"] = _diff(args, look)
+            result["diff"] = _diff(args, look["node"])
         if self._task.check_mode:
             return result
         done = self._bring(args, src)
         if done.get("failed") or done.get("pending"):
             return done
-        return {**result, "source": done["source"], "part": 0}
+        return {**result, "source": done["source"]}
 
     def _complete(self, args: dict[str, t.Any], src: Path | None) -> None:
         """Fills in what only the controller knows: the file's size and checksum."""
@@ -66,16 +66,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
             raise AnsibleActionFail(f"{src} is not on the controller: fetch it first (wasinn.cluster.artifact_fetch).")
 
     def _bring(self, args: dict[str, t.Any], src: Path | None) -> dict[str, t.Any]:
-        state = self._step(args, "prepare")
-        if state.get("failed"):
-            return state
-        report = _Report(f"{self._task_host()}: {args['name']}", args["size"], state["part"])
+        prepared = self._step(args, "prepare")
+        if prepared.get("failed"):
+            return prepared
+        have = prepared["node"]["part"]
+        report = _Report(f"{self._task_host()}: {args['name']}", args["size"], have)
         if args.get("peers"):
             brought = self._pull(args, report)
         else:
             assert src is not None
             brought = {"source": "controller"}
-            self._send(args, src, state["part"], report)
+            self._send(args, src, have, report)
         if brought.get("failed") or brought.get("pending"):
             return brought
         report.say("checking what arrived")
@@ -118,7 +119,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
                     raise AnsibleActionFail(f"{src} became shorter while it was copied; run again.")
                 began = time.monotonic()
                 there, why = self._append(part, have, data)
-                if there < 0 and self._step(args, "look").get("state") == "present":
+                if there < 0 and self._step(args, "look").get("node", {}).get("state") == "present":
                     return  # another run has finished it
                 if there < have + len(data):
                     failures = failures + 1 if there <= have else 0
@@ -163,9 +164,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
 
     def _pull(self, args: dict[str, t.Any], report: _Report) -> dict[str, t.Any]:
         while True:
-            pulled = self._step({**args, "seconds": _PULL_SECONDS}, "pull")
-            if pulled.get("failed"):
-                return pulled
+            answer = self._step({**args, "seconds": _PULL_SECONDS}, "pull")
+            if answer.get("failed"):
+                return answer
+            pulled = answer["node"]
             report.show(
                 pulled["done"], f"from {pulled['peer']}" if pulled["peer"] else "waiting for a node that is free"
             )

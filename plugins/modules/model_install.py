@@ -69,6 +69,10 @@ options:
     description: How long one O(step=pull) takes at most.
     type: float
     default: 10
+  register:
+    description: File on the node that notes which model files were verified, and which of them were brought.
+    type: path
+    default: /var/lib/wasinn/models.json
 seealso:
   - module: wasinn.cluster.artifact_fetch
   - module: wasinn.cluster.model_peer
@@ -88,11 +92,12 @@ dest:
   description: The file.
   returned: always
   type: str
-state:
+node:
   description:
-    - How the file was before (V(present), V(other) for another content, V(missing)).
+    - How it was on the node before, with C(state) (V(present), V(other) for another content, V(missing)), C(part) (bytes of an
+      unfinished copy), C(free) (bytes on the disk) and C(sha256).
   returned: success
-  type: str
+  type: dict
 pending:
   description: Whether it is still not there, because no peer gave it.
   returned: success
@@ -102,14 +107,6 @@ reasons:
   returned: when pending
   type: list
   elements: str
-part:
-  description: Bytes of the copy that are there.
-  returned: success
-  type: int
-free:
-  description: Free bytes on the disk.
-  returned: success
-  type: int
 source:
   description: Who gave the file, V(controller) or a peer.
   returned: when it was brought
@@ -123,6 +120,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wasinn.cluster.plugins.module_utils.model_peer_client import pull
 from ansible_collections.wasinn.cluster.plugins.module_utils.model_store import (
+    REGISTER,
     ModelFile,
     Register,
     StoreError,
@@ -140,19 +138,20 @@ ARGUMENT_SPEC = {
     "mode": {"type": "str", "default": "0644"},
     "step": {"type": "str", "choices": ["look", "prepare", "pull", "finish"], "default": "look"},
     "seconds": {"type": "float", "default": 10},
+    "register": {"type": "path", "default": REGISTER},
 }
 
 
 def run_step(params, check_mode):
     """One step on the node; returns what the action plugin wants to know of it. Raises StoreError."""
-    wanted = ModelFile(Path(params["dest"]), params["sha256"].lower(), Register())
+    wanted = ModelFile(Path(params["dest"]), params["sha256"].lower(), Register(params["register"]))
     if params["step"] == "look":
         return asdict(wanted.look(record=not check_mode))
     if params["step"] == "prepare":
         return asdict(wanted.prepare(params["size"]))
     if params["step"] == "finish":
         wanted.finish(int(params["mode"], 8))
-        return {"state": "present"}
+        return asdict(wanted.look())
     try:
         pulled = pull(wanted.part, wanted.sha256, params["size"], params["peers"], params["secret"], params["seconds"])
     except OSError as exc:
@@ -166,7 +165,8 @@ def main():
     os.umask(0o022)  # the folder is for every user to read, whatever root's own umask is
     result = {"changed": module.params["step"] == "finish", "dest": module.params["dest"]}
     try:
-        result.update(run_step(module.params, module.check_mode))
+        # One level down: Ansible adds the attributes of ``dest`` to the result.
+        result["node"] = run_step(module.params, module.check_mode)
     except ValueError:
         module.fail_json(
             msg=f"mode {module.params['mode']!r} is not an octal number such as 0644; correct it.", **result

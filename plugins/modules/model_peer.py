@@ -49,6 +49,10 @@ options:
     description: Seconds after which it ends in any case.
     type: int
     default: 14400
+  register:
+    description: File on the node that notes which model files were verified, and which of them were brought.
+    type: path
+    default: /var/lib/wasinn/models.json
 notes:
   - It is no part of the node's configuration, so that starting and stopping it is not reported as a change.
 """
@@ -110,6 +114,7 @@ ARGUMENT_SPEC = {
     "port": {"type": "int", "default": 8731},
     "fan_out": {"type": "int", "default": 3},
     "lifetime": {"type": "int", "default": 14400},
+    "register": {"type": "path", "default": REGISTER},
 }
 
 
@@ -126,9 +131,9 @@ def start(module):
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     server, config = FOLDER / "server.py", FOLDER / "config.json"
     server.write_text(inspect.getsource(model_peer_server))
-    settings = {key: params[key] for key in ("secret", "port", "fan_out", "files")}
+    settings = {key: params[key] for key in ("secret", "port", "fan_out", "files", "register")}
     with open(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
-        json.dump({**settings, "register": REGISTER}, handle)
+        json.dump(settings, handle)
     argv = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}", f"--property=RuntimeMaxSec={params['lifetime']}"]
     argv += [f"--property={limit}" for limit in LIMITS]
     code, _out, error = module.run_command([*argv, sys.executable, "-I", str(server), str(config)])

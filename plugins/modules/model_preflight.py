@@ -67,6 +67,10 @@ options:
     description: Bytes that a pod takes besides weights and KV cache.
     type: int
     default: 0
+  register:
+    description: File on the node that notes which model files were verified, and which of them were brought.
+    type: path
+    default: /var/lib/wasinn/models.json
 """
 
 EXAMPLES = r"""
@@ -118,7 +122,12 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import finding, human_bytes
 from ansible_collections.wasinn.cluster.plugins.module_utils.model_memory import node_findings
-from ansible_collections.wasinn.cluster.plugins.module_utils.model_store import ModelFile, Register, StoreError
+from ansible_collections.wasinn.cluster.plugins.module_utils.model_store import (
+    REGISTER,
+    ModelFile,
+    Register,
+    StoreError,
+)
 from ansible_collections.wasinn.cluster.plugins.module_utils.node_checks import Machine
 
 MODEL_SPEC = {
@@ -161,7 +170,7 @@ def _shown(state):
 
 def look(params, record):
     """What the module returns. Raises StoreError."""
-    register, folder, models = Register(), Path(params["directory"]), params["models"]
+    register, folder, models = Register(params["register"]), Path(params["directory"]), params["models"]
     states = {
         model["file"]: ModelFile(folder / model["file"], model["sha256"].lower(), register).look(record)
         for model in models
@@ -188,6 +197,7 @@ def main():
             "directory": {"type": "path", "required": True},
             "models": {"type": "list", "elements": "dict", "required": True, "options": MODEL_SPEC},
             "overhead": {"type": "int", "default": 0},
+            "register": {"type": "path", "default": REGISTER},
         },
         supports_check_mode=True,
     )

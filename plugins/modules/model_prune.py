@@ -38,6 +38,10 @@ options:
     type: list
     elements: path
     default: []
+  register:
+    description: File on the node that notes which model files were verified, and which of them were brought.
+    type: path
+    default: /var/lib/wasinn/models.json
 """
 
 EXAMPLES = r"""
@@ -69,12 +73,13 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wasinn.cluster.plugins.module_utils.file_users import users_of
-from ansible_collections.wasinn.cluster.plugins.module_utils.model_store import Register, disk_sentence
+from ansible_collections.wasinn.cluster.plugins.module_utils.model_store import REGISTER, Register, disk_sentence
 
 ARGUMENT_SPEC = {
     "directory": {"type": "path", "required": True},
     "keep": {"type": "list", "elements": "str", "default": []},
     "used": {"type": "list", "elements": "path", "default": []},
+    "register": {"type": "path", "default": REGISTER},
 }
 
 
@@ -90,7 +95,7 @@ def unwanted(directory, keep, register):
 def main():
     """Runs the module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
-    params, register = module.params, Register()
+    params, register = module.params, Register(module.params["register"])
     candidates = unwanted(params["directory"], params["keep"], register)
     left = {str(path): who for path, who in users_of(candidates).items()}
     for path in candidates:
