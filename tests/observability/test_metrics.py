@@ -89,9 +89,9 @@ def _value(address: str, query: str) -> list[Any]:
     except OSError:
         time.sleep(0.1)
         return []
-    document = answer.json() if answer.status in (200, 400, 422) else {"status": "starting"}
+    document: dict[str, Any] = answer.json() if answer.status in (200, 400, 422) else {"status": "starting"}
     assert document["status"] != "error", f"{query}: {document['error']}"
-    return document["data"]["result"] if document["status"] == "success" else []
+    return list(document["data"]["result"]) if document["status"] == "success" else []
 
 
 def _panels() -> list[dict[str, Any]]:
@@ -187,7 +187,7 @@ def test_autoscalers_see_what_waits(balancer: Balancer, upstreams: Callable[[], 
         thread.start()
     end = time.monotonic() + 5
     wanted = {"in_flight": 1, "queued": 2, "wanted": 3, "endpoints": 1, "slots": 1}
-    seen = {}
+    seen: dict[str, int] = {}
     while seen != wanted and time.monotonic() < end:
         queue = ask(balancer.on_ops("/queue.json")).json()
         seen = queue["models"]["held.model"]

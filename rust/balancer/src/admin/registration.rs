@@ -190,8 +190,8 @@ mod tests {
                 "does not read",
             ),
             (
-                r#"{"name":"a","weight":1,"ip":"10.0.0.1","port":1,"wieght":2}"#,
-                "wieght",
+                r#"{"name":"a","weight":1,"ip":"10.0.0.1","port":1,"priority":2}"#,
+                "priority",
             ),
             (
                 r#"{"name":"","weight":1,"ip":"10.0.0.1","port":1}"#,
