@@ -72,7 +72,7 @@ def ask(url: str, body: object = None, token: str = "", method: str | None = Non
 
 @dataclass
 class Balancer:
-    """One process on three ports of this machine; `home` holds its configuration, token, keys and log."""
+    """One process on three ports of this machine; `home` holds its configuration, token, keys, access log and log."""
 
     program: Path
     home: Path
@@ -92,8 +92,8 @@ class Balancer:
             f'watch = false\n{self.settings}\n[listen]\nhttp = "{HOST}:{self.http}"\nops = "{HOST}:{self.ops}"\n'
             f'admin = "{HOST}:{self.admin}"\n[files]\nadmin_token = "{self.home}/token"\nkeys = "{self.home}/keys.json"\n'
         )
-        with (self.home / "log").open("ab") as log:
-            self.process = subprocess.Popen([self.program, config], stdout=log, stderr=log)
+        with (self.home / "access").open("ab") as access, (self.home / "log").open("ab") as log:
+            self.process = subprocess.Popen([self.program, config], stdout=access, stderr=log)
         end = time.monotonic() + 20
         while True:
             try:
@@ -151,5 +151,4 @@ class Balancer:
 
     def log(self) -> list[dict[str, Any]]:
         """The access log's lines so far."""
-        lines = (self.home / "log").read_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        return [json.loads(line) for line in (self.home / "access").read_text().splitlines()]
