@@ -40,6 +40,10 @@ pub(crate) struct Reflector<'a, T> {
     pub(crate) synced: Cell<bool>,
     version: RefCell<String>,
     kept: RefCell<Option<Connection>>,
+    /// The watch that runs, or ran last, was granted.
+    watching: Cell<bool>,
+    /// The trouble that was told last, until a watch is granted.
+    complaint: RefCell<String>,
     changed: &'a Notify,
 }
 
@@ -64,6 +68,8 @@ impl<'a, T: Object> Reflector<'a, T> {
             synced: Cell::new(false),
             version: RefCell::default(),
             kept: RefCell::default(),
+            watching: Cell::new(false),
+            complaint: RefCell::default(),
             changed,
         }
     }
@@ -71,49 +77,51 @@ impl<'a, T: Object> Reflector<'a, T> {
     /// Lists and watches for ever. Each new trouble is logged once, and its end.
     pub(crate) async fn run(&self) -> ! {
         let mut backoff = Backoff::default();
-        let mut complaint = String::new();
         let mut listed: Option<Instant> = None;
         loop {
             let due = listed.map_or(Duration::ZERO, |at| {
                 self.api.config.reconcile.saturating_sub(at.elapsed())
             });
             let began = Instant::now();
+            self.watching.set(false);
             let outcome = match due.is_zero() {
                 true => self.list().await.map(|()| listed = Some(Instant::now())),
                 false => self.watch(due).await,
             };
+            // A list alone proves little: the watch may still be forbidden, or end at once.
+            let lasted = self.watching.get() && began.elapsed() > BRIEF;
+            if lasted {
+                backoff.reset();
+            }
             match outcome {
-                Ok(()) => {
-                    if due.is_zero() || began.elapsed() > BRIEF {
-                        backoff.reset();
-                    } else {
-                        sleep(backoff.next()).await;
-                    }
-                    if !complaint.is_empty() {
-                        log::info!(
-                            "The API server answers again: {} {}.",
-                            self.objects.borrow().len(),
-                            self.what
-                        );
-                        complaint.clear();
-                    }
-                    continue;
-                }
+                Ok(()) if lasted || due.is_zero() => continue,
+                Ok(()) => {}
                 Err(Failure::Gone) => {
                     log::info!("{}: {}", self.what, Failure::Gone);
                     listed = None;
                 }
-                Err(Failure::Trouble(sentence)) => {
-                    if sentence != complaint {
-                        log::warn!("{}: {sentence}", self.what);
-                        complaint = sentence;
-                    }
-                }
+                Err(Failure::Trouble(sentence)) => self.complain(sentence),
             }
             sleep(backoff.next()).await;
             if backoff.attempts() > ENOUGH {
                 listed = None;
             }
+        }
+    }
+
+    fn complain(&self, sentence: String) {
+        let mut complaint = self.complaint.borrow_mut();
+        if *complaint != sentence {
+            log::warn!("{}: {sentence}", self.what);
+            *complaint = sentence;
+        }
+    }
+
+    fn watching(&self) {
+        self.watching.set(true);
+        if !self.complaint.take().is_empty() {
+            let count = self.objects.borrow().len();
+            log::info!("The API server answers again: {count} {}.", self.what);
         }
     }
 
@@ -182,6 +190,7 @@ impl<'a, T: Object> Reflector<'a, T> {
         );
         let mut kept = self.kept.take();
         let mut exchange = self.api.get(&mut kept, &path).await?;
+        self.watching();
         let forever = Duration::from_secs(seconds) + GRACE;
         while let Some(line) = self.api.within(forever, exchange.line(LIMIT)).await? {
             self.take(&line)?;

@@ -4,4 +4,5 @@
 
 mod api;
 mod fake;
+mod refusals;
 mod registry;
