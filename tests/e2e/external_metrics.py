@@ -15,7 +15,7 @@ import time
 import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 BASE = "/apis/external.metrics.k8s.io/v1beta1"
 METRIC = "llamaedge_lb_wanted"
@@ -38,7 +38,7 @@ def wanted(sources: list[str], pool: str) -> int:
 class Handler(BaseHTTPRequestHandler):
     """Answers discovery, and values by the label ``pool``."""
 
-    sources: list[str] = []
+    sources: ClassVar[list[str]] = []
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:

@@ -26,6 +26,7 @@ from tests.machines.engine import docker
 from .cluster import Cluster, changes
 from .load import Answer, ask, ask_many, asking, failures, shares
 from .openai_cases import OpenAICases, Target
+from .scaling import external_metrics
 
 SMALL, LARGE, EMBEDDING = "smollm2-135m-instruct", "smollm2-135m-instruct-q8", "smollm2-135m-embedding"
 PORT, LOCAL_PORT = 30080, 30081
@@ -279,6 +280,29 @@ def ask_pools(serving: Serving, load: Callable[[], list[Answer]]) -> Counter[str
     before = counted()
     assert failures(load()) == []
     return counted() - before
+
+
+def test_the_number_of_pods_follows_the_requests(serving, scenario):
+    """Up under load and down when it is over, by a HorizontalPodAutoscaler; the role does not argue with it."""
+    catalogue = copy.deepcopy(serving.variables["models_catalogue"])
+    del catalogue[1]["replicas"]
+    catalogue[1]["autoscale"] = {"min": 1, "max": 3, "target": 1, "idle_seconds": 15}
+    variables = {"models_catalogue": catalogue, "balancer_monitors": [{"ipBlock": {"cidr": f"{scenario.prefix}.0/24"}}]}
+    balancers = [pod["status"]["podIP"] for pod in serving.pods("balancer")]
+    roles = "--tags=llamaedge,balancer"
+
+    def pods(count: int, seconds: float) -> None:
+        serving.until(lambda: len(serving.pods(LARGE)) == count, seconds)
+
+    with external_metrics(serving, scenario.address("node1"), balancers):
+        assert serving.serve(roles, **variables).rc == 0
+        with asking(6, lambda _number: ask(serving.url, LARGE, max_tokens=24)) as answers:
+            pods(3, 180)
+            result = serving.serve(roles, **variables)
+            assert (result.rc, changes(result)) == (0, [])
+        assert failures(answers) == []
+        pods(1, 180)
+    assert serving.serve(roles).rc == 0
 
 
 def test_keys_are_asked_for_without_a_restart(serving):

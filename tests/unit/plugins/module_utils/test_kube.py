@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.wasinn.cluster.plugins.module_utils import kube
 
-SERVICE = {
+SERVICE: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Service",
     "metadata": {"name": "chat", "namespace": "llamaedge", "annotations": {"llamaedge/weight": "1"}},
@@ -62,7 +64,7 @@ def test_the_same_object_in_two_versions_of_its_group_is_one():
 
 
 def test_who_applied_a_field():
-    fields = {"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {}}}}
+    fields: dict[str, Any] = {"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {}}}}
     live = changed(managedFields=[{"manager": "us", "operation": "Apply", "fieldsV1": fields}])
     assert kube.owned(live, ["spec", "replicas"], "us")
     assert not kube.owned(live, ["spec", "paused"], "us")
