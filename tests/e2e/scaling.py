@@ -27,6 +27,7 @@ def external_metrics(cluster: Cluster, address: str, balancers: Iterable[str]) -
     :param balancers: addresses of the balancer's pods, which have to let node1 in.
     """
     sources = " ".join(f"http://{balancer}:9090/queue.json" for balancer in balancers)
+    assert sources, "there is no balancer to ask"
     program = base64.b64encode(PROGRAM.read_bytes()).decode()
     lines = [
         f"mkdir -p {FOLDER}",
