@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place
 from tests.demo import collection, playbook
 from tests.machines import engine, machines
-from tests.machines.scenario import Scenario
+from tests.machines.scenario import Scenario, variable
 from tests.machines.shell import CACHE, Failure
 
 NODES = tuple(f"node{number}" for number in range(1, 7))
@@ -86,11 +87,11 @@ class Bench:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.distribution", description=__doc__)
-    parser.add_argument("--uplink", default="100mbit", help="what the controller can send (%(default)s)")
-    parser.add_argument("--link", default="400mbit", help="what each machine can send (%(default)s)")
+    parser.add_argument("--uplink", default="25mbit", help="what the controller can send (%(default)s)")
+    parser.add_argument("--link", default="200mbit", help="what each machine can send (%(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave the machines up")
     args = parser.parse_args()
-    scenario = Scenario.named(NAME, NODES, PREFIX)
+    scenario = Scenario.named(NAME, NODES, os.environ.get(variable(NAME)) or PREFIX)
     folder = CACHE / NAME
     folder.mkdir(parents=True, exist_ok=True)
     try:
