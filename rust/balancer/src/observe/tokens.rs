@@ -10,7 +10,8 @@
 //! Keys are searched for as bytes, quotes included. That is sound: inside a JSON string a quote is always
 //! preceded by a backslash, so no text of a model can look like a key with both its quotes and a colon.
 
-use memchr::{memchr, memmem};
+use memchr::memchr;
+use memchr::memmem::Finder;
 
 /// The longest rest of a line that is kept until the next piece comes. Servers' events are some hundred bytes; one
 /// that is longer is looked at up to here.
@@ -25,6 +26,14 @@ const TEXT_KEYS: [&[u8]; 5] = [
     b"\"text\"",
     b"\"delta\"",
 ];
+/// How the keys of token figures end.
+const FIGURE: &[u8] = b"_tokens\"";
+
+thread_local! {
+    /// Made once: making one takes longer than searching an event with it.
+    static FIND_TEXT: [Finder<'static>; 5] = TEXT_KEYS.map(Finder::new);
+    static FIND_FIGURE: Finder<'static> = Finder::new(FIGURE);
+}
 
 /// Tokens as the model's server reported them or as they were counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,18 +163,19 @@ impl Counter {
             return;
         };
         usage(data, &mut self.reported);
-        if TEXT_KEYS.iter().any(|key| has_text(data, key)) {
+        if FIND_TEXT.with(|keys| keys.iter().any(|key| has_text(data, key))) {
             self.events += 1;
         }
     }
 }
 
 /// Whether `key` stands before a string that is not empty.
-fn has_text(data: &[u8], key: &[u8]) -> bool {
-    memmem::find_iter(data, key).any(|at| match after_colon(&data[at + key.len()..]) {
-        Some([b'"', next, ..]) => *next != b'"',
-        _ => false,
-    })
+fn has_text(data: &[u8], key: &Finder<'_>) -> bool {
+    key.find_iter(data)
+        .any(|at| match after_colon(&data[at + key.needle().len()..]) {
+            Some([b'"', next, ..]) => *next != b'"',
+            _ => false,
+        })
 }
 
 /// What follows a key's colon, blanks skipped; `None` where no colon follows, so that it was no key.
@@ -177,20 +187,21 @@ fn after_colon(rest: &[u8]) -> Option<&[u8]> {
 
 /// Takes every token figure of `data` into `found`; a number that touches the end is left for the next piece.
 fn usage(data: &[u8], found: &mut Tokens) {
-    const END: &[u8] = b"_tokens\"";
-    for at in memmem::find_iter(data, END) {
-        let name = &data[..at];
-        let target = if name.ends_with(b"\"prompt") || name.ends_with(b"\"input") {
-            &mut found.input
-        } else if name.ends_with(b"\"completion") || name.ends_with(b"\"output") {
-            &mut found.output
-        } else {
-            continue;
-        };
-        if let Some(number) = after_colon(&data[at + END.len()..]).and_then(number) {
-            *target = Some(number);
+    FIND_FIGURE.with(|figure| {
+        for at in figure.find_iter(data) {
+            let name = &data[..at];
+            let target = if name.ends_with(b"\"prompt") || name.ends_with(b"\"input") {
+                &mut found.input
+            } else if name.ends_with(b"\"completion") || name.ends_with(b"\"output") {
+                &mut found.output
+            } else {
+                continue;
+            };
+            if let Some(number) = after_colon(&data[at + FIGURE.len()..]).and_then(number) {
+                *target = Some(number);
+            }
         }
-    }
+    });
 }
 
 /// The whole number at the start of `data`, if something follows it there.
