@@ -44,7 +44,8 @@ kubectl: setup ## kubectl on the demo cluster (ARGS='get pods -A')
 lint: setup ## every linter, ansible-test sanity included (ARGS: names of steps)
 	@$(PYTHON) -m tests.lint $(ARGS)
 
-test: setup ## unit tests, linters, then real machines (ARGS: pytest's)
+test: ## unit tests, linters, then real machines (ARGS: pytest's)
+	@sh tests/setup.sh tests
 	@$(PYTHON) -m pytest $(or $(ARGS),tests/unit tests/static tests/observability tests/e2e)
 
 bench: setup ## a benchmark (ARGS: its name and options)

@@ -12,7 +12,7 @@ import pytest
 from ansible.utils.collection_loader import _collection_finder
 
 REPO = Path(__file__).resolve().parents[1]
-STAGES = ("unit", "static", "e2e")  # folders of tests/, cheap ones first
+STAGES = ("unit", "static", "observability", "e2e")  # folders of tests/, cheap ones first
 
 
 def _use_working_tree() -> None:

@@ -2,6 +2,7 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # From a bare machine to .cache/venv with everything that requirements/dev.txt locks. Fast where it is there already.
+#   setup.sh [tests]    with what only the tests need: a browser, Prometheus' promtool, cargo
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,6 +11,7 @@ fail() { printf '%s\n' "$*" >&2; exit 1; }
 
 # What the controller needs from the distribution: program, then the package that has it.
 tools="mmdebstrap:mmdebstrap ssh:openssh-client ssh-keygen:openssh-client gcc:gcc,libc6-dev pkg-config:pkg-config git:git tar:tar"
+[ "${1:-}" != tests ] || tools="$tools chromium:chromium chromedriver:chromium-driver promtool:prometheus cargo:cargo"
 
 newest_python() {
     for candidate in python3.13 python3.12 python3.11 python3 "$HOME"/.pyenv/versions/3.1[1-9]*/bin/python3; do
