@@ -124,7 +124,15 @@ def on(scenario: Scenario) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The quickest first, so that a failure shows early."""
-    order = ["test_machines", "test_crates", "test_molecule", "test_journey", "test_serving", "test_servers"]
+    order = [
+        "test_machines",
+        "test_crates",
+        "test_openai",
+        "test_molecule",
+        "test_journey",
+        "test_serving",
+        "test_servers",
+    ]
     here = [item for item in items if item.path.parent == Path(__file__).parent]
     here.sort(key=lambda item: order.index(item.path.stem))
     items[:] = [item for item in items if item not in here] + here
