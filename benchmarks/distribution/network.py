@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,11 +45,12 @@ def sent(scenario: Scenario) -> int:
 
 
 def share(scenario: Scenario, folder: Path, place: str) -> None:
-    """Mount a folder of the controller at the same place in all machines, as a network file system would be.
+    """Mount an empty folder of the controller at the same place in all machines, as a network file system would be.
 
     :raises Failure: where the kernel (before 5.2) or the rights do not allow it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # what an earlier run left
+    folder.mkdir(parents=True)
     for name in scenario.nodes:
         docker("exec", scenario.container(name), "mkdir", "-p", place)
         process = int(docker("inspect", "-f", "{{.State.Pid}}", scenario.container(name)))
