@@ -38,19 +38,19 @@ fn printed_defaults_are_the_defaults() {
 
 #[test]
 fn an_unknown_setting_is_named_with_its_line() {
-    let error = Config::parse("queue = 3\n[timeouts]\nconect = 2\n").unwrap_err();
+    let error = Config::parse("queue = 3\n[timeouts]\ndial = 2\n").unwrap_err();
     assert!(
         error.starts_with(
-            " line 3 (`conect = 2`): unknown field `conect`, expected one of `header`"
+            " line 3 (`dial = 2`): unknown field `dial`, expected one of `header`"
         ),
         "{error}"
     );
     assert!(Config::parse("quue = 3")
         .unwrap_err()
         .contains("unknown field `quue`"));
-    assert!(Config::parse("[[pools]]\nname='a'\nendpoints=[]\nwieght=1")
+    assert!(Config::parse("[[pools]]\nname='a'\nendpoints=[]\nwait=1")
         .unwrap_err()
-        .contains("`wieght`"));
+        .contains("`wait`"));
 }
 
 #[test]

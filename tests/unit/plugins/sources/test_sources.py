@@ -305,8 +305,8 @@ def test_a_url_of_the_hub_is_one_of_the_hub() -> None:
 
 
 def test_unknown_credentials_are_refused() -> None:
-    with pytest.raises(DownloadError, match=r"artifacts_credentials has pasword for example\.org; only token"):
-        Credentials({"example.org": {"pasword": "x"}}, {})
+    with pytest.raises(DownloadError, match=r"artifacts_credentials has pass for example\.org; only token"):
+        Credentials({"example.org": {"pass": "x"}}, {})
 
 
 def test_a_file_of_the_controller_stays_where_it_is(fetch: Fetcher, tmp_path: Path) -> None:
