@@ -15,9 +15,10 @@ use tokio::task::{yield_now, LocalSet};
 /// Rounds of ready tasks between two looks at the sockets.
 const ROUNDS: usize = 8;
 
-/// Remembers that it was woken, besides waking the runtime.
+/// Remembers that it was woken; the runtime hears of it only while the work does not run.
 struct Bell {
     rung: AtomicBool,
+    busy: AtomicBool,
     runtime: Mutex<Option<Waker>>,
 }
 
@@ -27,7 +28,8 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
+        self.rung.store(true, Ordering::Release);
+        if !self.busy.load(Ordering::Acquire) {
             if let Some(runtime) = &*self.runtime.lock().unwrap_or_else(|held| held.into_inner()) {
                 runtime.wake_by_ref();
             }
@@ -37,10 +39,9 @@ impl Wake for Bell {
 
 /// Runs a future to its end, and what it spawns with [`tokio::task::spawn_local`] meanwhile.
 ///
-/// On WASI tokio_wasi 1.25 has nothing that would wake its sleeping event loop, and it goes to sleep although the future
-/// given to `Runtime::block_on` was woken while it ran: after the 61 tasks that a LocalSet runs in one go, for instance,
-/// the others would wait for the next packet or timer. So what was woken while it ran is polled again here, before the
-/// runtime hears of it.
+/// A runtime whose future was woken while it ran looks at the sockets before it goes on, and under WASI each look costs
+/// a system call for every socket there is. So what was woken is run again here until nothing more was, and the runtime
+/// does not hear of it.
 ///
 /// # Errors
 /// Where the system gives no means to wait for events.
@@ -50,23 +51,27 @@ pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
     let mut work = pin!(local.run_until(future));
     let bell = Arc::new(Bell {
         rung: AtomicBool::new(false),
+        busy: AtomicBool::new(false),
         runtime: Mutex::new(None),
     });
     let waker = Waker::from(bell.clone());
     Ok(runtime.block_on(poll_fn(|cx| {
         *bell.runtime.lock().unwrap_or_else(|held| held.into_inner()) = Some(cx.waker().clone());
+        bell.busy.store(true, Ordering::Release);
+        let mut done = Poll::Pending;
         for _ in 0..ROUNDS {
             bell.rung.store(false, Ordering::Release);
-            if let Poll::Ready(output) = work.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return Poll::Ready(output);
-            }
-            if !bell.rung.load(Ordering::Acquire) {
-                return Poll::Pending;
+            done = work.as_mut().poll(&mut Context::from_waker(&waker));
+            if done.is_ready() || !bell.rung.load(Ordering::Acquire) {
+                break;
             }
         }
-        // Deferred: the runtime looks at the sockets without waiting, then comes back.
-        let _ = pin!(yield_now()).poll(cx);
-        Poll::Pending
+        bell.busy.store(false, Ordering::Release);
+        if done.is_pending() && bell.rung.load(Ordering::Acquire) {
+            // Deferred: the runtime looks at the sockets without waiting, then comes back.
+            let _ = pin!(yield_now()).poll(cx);
+        }
+        done
     })))
 }
 

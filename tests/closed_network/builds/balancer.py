@@ -12,7 +12,7 @@ from tests.closed_network.context import Context
 
 DESCRIPTION = "the balancer (wasm, and the same compiled) from rust/balancer"
 INPUTS = (
-    *("tests/closed_network/builds/balancer.py", "rust/balancer", "rust/watcher"),
+    *("tests/closed_network/builds/balancer.py", "rust/balancer", "rust/watcher", "rust/mio"),
     *("rust/Cargo.toml", "rust/Cargo.lock"),
 )
 NEEDS = ()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from tests.closed_network.context import Context
 
 DESCRIPTION = "the watcher (wasm, and the same compiled) from rust/watcher"
-INPUTS = ("tests/closed_network/builds/watcher.py", "rust/watcher", "rust/Cargo.toml", "rust/Cargo.lock")
+INPUTS = ("tests/closed_network/builds/watcher.py", "rust/watcher", "rust/mio", "rust/Cargo.toml", "rust/Cargo.lock")
 NEEDS = ()
 
 VERSION = "0.1.0"

@@ -4,6 +4,7 @@
 //! A balancer as a program of its own, endpoints that do as they are told, and clients that see every byte.
 //!
 //! `BALANCER_COMMAND` names another program than the native one: `wasmedge --dir /tmp:/tmp balancer.wasm`, for instance.
+//! `BALANCER_LOG` shows what it says.
 #![allow(dead_code)] // each test program uses its part
 
 pub mod client;
@@ -60,6 +61,9 @@ impl Balancer {
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::null());
+        if std::env::var_os("BALANCER_LOG").is_none() {
+            program.stderr(Stdio::null());
+        }
         let child = program.spawn().unwrap();
         let balancer = Balancer {
             http,
