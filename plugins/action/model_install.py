@@ -71,11 +71,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
             return prepared
         have = prepared["node"]["part"]
         report = _Report(f"{self._task_host()}: {args['name']}", args["size"], have)
+        brought: dict[str, t.Any] = {"source": "controller"}
         if args.get("peers"):
             brought = self._pull(args, report)
         else:
-            assert src is not None
-            brought = {"source": "controller"}
             self._send(args, src, have, report)
         if brought.get("failed") or brought.get("pending"):
             return brought
@@ -107,11 +106,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
             name = hashlib.sha256(repr(("plain", *host)).encode()).hexdigest()[:10]
             connection.set_option("control_path", f"%(directory)s/{name}")
 
-    def _send(self, args: dict[str, t.Any], src: Path, have: int, report: _Report) -> None:
+    def _send(self, args: dict[str, t.Any], src: Path | None, have: int, report: _Report) -> None:
         self._uncompressed()
         part = ModelFile(Path(args["dest"]), args["sha256"], Register()).part
         piece, failures = _SMALLEST * 4, 0
-        with open(src, "rb") as handle:
+        with open(src or "", "rb") as handle:  # _complete() has seen that it is there
             while have < args["size"]:
                 handle.seek(have)
                 data = handle.read(piece)
