@@ -29,7 +29,7 @@ export CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_LTO=fat CARGO_PRO
 # rust-lld as cargo looks for it is not in Debian's packages; lld's own wasm-ld is. ring's C parts are clang's.
 SCRIPT = f"""{PROFILE}
 export CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld CARGO_TARGET_DIR=/build/target
-bash /src/rust/balancer/build.sh /build
+cargo build --locked --manifest-path /src/rust/Cargo.toml --package wasinn-balancer --target wasm32-wasip1 --release
 wasmedge compile --generic-binary /build/target/wasm32-wasip1/release/balancer.wasm /build/compiled.wasm
 # Where WasmEdge does not take what it compiled it says so, and interprets the file, 50 times slower.
 said=$(wasmedge /build/compiled.wasm --version 2>&1)
