@@ -2,7 +2,7 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # From a bare machine to .cache/venv with everything that requirements/dev.txt locks. Fast where it is there already.
-#   setup.sh [tests]    with what only the tests need: a browser, Prometheus' promtool, cargo
+#   setup.sh [tests]    with what only the tests need: a browser, Prometheus' promtool, cargo, a registry
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,7 @@ fail() { printf '%s\n' "$*" >&2; exit 1; }
 
 # What the controller needs from the distribution: program, then the package that has it.
 tools="mmdebstrap:mmdebstrap ssh:openssh-client ssh-keygen:openssh-client gcc:gcc,libc6-dev pkg-config:pkg-config git:git tar:tar"
-[ "${1:-}" != tests ] || tools="$tools chromium:chromium chromedriver:chromium-driver promtool:prometheus cargo:cargo"
+[ "${1:-}" != tests ] || tools="$tools chromium:chromium chromedriver:chromium-driver promtool:prometheus cargo:cargo docker-registry:docker-registry"
 
 newest_python() {
     for candidate in python3.13 python3.12 python3.11 python3 "$HOME"/.pyenv/versions/3.1[1-9]*/bin/python3; do

@@ -22,6 +22,7 @@ _COMMON = (
     ".yamllint",
     ".ansible-lint",
 )
+_LINT_HOME = CACHE / "ansible-lint"
 _COLLECTION = (
     "galaxy.yml",
     "meta/*",
@@ -89,6 +90,12 @@ def _gofmt(tree: Tree) -> Iterable[Command]:
     yield ["bash", "-c", 'out=$(gofmt -d "$@"); printf %s "$out"; test -z "$out"', "-", *tree.matching("*.go")]
 
 
+def _ansible_lint(_tree: Tree) -> Iterable[Command]:
+    """It installs the collection for itself, and keeps what it has installed while the version stays the same."""
+    shutil.rmtree(_LINT_HOME / "collections", ignore_errors=True)
+    yield ["ansible-lint", "--offline", "--nocolor", "-q"]
+
+
 def _cargo(tree: Tree, *words: str) -> Iterable[Command]:
     for manifest in tree.matching("*/Cargo.toml"):
         text = (tree.path / manifest).read_text(encoding="utf-8")
@@ -118,7 +125,7 @@ STEPS = (
         env={"MYPYPATH": str(CACHE)},
     ),
     Step("yamllint", ("*.yml", "*.yaml"), _fixed(["yamllint", "--strict", "."])),
-    Step("ansible-lint", _COLLECTION, _fixed(["ansible-lint", "--offline", "--nocolor", "-q"])),
+    Step("ansible-lint", _COLLECTION, _ansible_lint, env={"ANSIBLE_HOME": str(_LINT_HOME)}),
     Step("sanity", (*_COLLECTION, "*.py", "*.sh"), _fixed(_module("sanity")), env={"HOME": str(CACHE / "home")}),
     Step("docs", _COLLECTION, _fixed(["antsibull-docs", "lint-collection-docs", "--plugin-docs", "."])),
     Step("changelog", ("changelogs/*", "galaxy.yml"), _fixed(["antsibull-changelog", "lint"])),
