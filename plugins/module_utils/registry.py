@@ -137,7 +137,7 @@ class Registry:
     def _answer(self, challenge: str) -> str:
         """The Authorization header that a challenge asks for."""
         basic = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
-        scheme, _, rest = challenge.partition(" ")
+        scheme, _separator, rest = challenge.partition(" ")
         if scheme.lower() == "basic" and self.username:
             return f"Basic {basic}"
         if scheme.lower() != "bearer":

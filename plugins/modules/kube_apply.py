@@ -95,7 +95,7 @@ seealso:
 EXAMPLES = r"""
 - name: Have exactly these two settings
   wasinn.cluster.kube_apply:
-    kubeconfig: /root/.kube/config
+    kubeconfig: ~/.kube/config
     definitions:
       - apiVersion: v1
         kind: ConfigMap

@@ -46,7 +46,7 @@ def _traffic(balancer: Balancer, slow: Upstream) -> None:
     slow.go.clear()
     with contextlib.suppress(OSError):
         balancer.chat("s", timeout=0.3)
-    waiting = [threading.Thread(target=balancer.chat, args=("s",)) for _ in range(8)]
+    waiting = [threading.Thread(target=balancer.chat, args=("s",)) for _number in range(8)]
     for one in waiting:
         one.start()
     time.sleep(0.5)
@@ -182,7 +182,7 @@ def test_autoscalers_see_what_waits(balancer: Balancer, upstreams: Callable[[], 
     held = upstreams()
     balancer.register("held", held.port, "held.model", slots=1)
     held.go.clear()
-    threads = [threading.Thread(target=balancer.chat, args=("held.model",)) for _ in range(3)]
+    threads = [threading.Thread(target=balancer.chat, args=("held.model",)) for _number in range(3)]
     for thread in threads:
         thread.start()
     end = time.monotonic() + 5

@@ -142,11 +142,11 @@ def test_models_pools_and_endpoints_are_there(page: Page, upstream: Upstream) ->
 
 def test_traffic_appears_by_itself(page: Page, balancer: Balancer) -> None:
     before = balancer.status()["totals"]["requests"]
-    for _ in range(8):
+    for _number in range(8):
         assert balancer.chat("tiny-model").status == 200
     page.wait_text("#tiles", f"{before + 8} since the start")
-    page.wait_text("[data-pool=small]", "75% of this model’s requests")
-    page.wait_text("[data-pool=small-canary]", "25% of this model’s requests")
+    page.wait_text("[data-pool=small]", "75% of this model's requests")
+    page.wait_text("[data-pool=small-canary]", "25% of this model's requests")
     line = "[data-pool=small] svg.spark .line"
     points = (page.one(line).get_attribute("d") or "")[1:].split("L")
     flat = len({point.partition(",")[2] for point in points}) == 1
@@ -156,7 +156,7 @@ def test_traffic_appears_by_itself(page: Page, balancer: Balancer) -> None:
 def test_a_busy_endpoint_and_its_queue(page: Page, balancer: Balancer, upstream: Upstream) -> None:
     balancer.register("small-canary", free_port(), "gone-model")  # leaves the model to one endpoint
     upstream.go.clear()
-    threads = [threading.Thread(target=balancer.chat, args=("tiny-model",)) for _ in range(3)]
+    threads = [threading.Thread(target=balancer.chat, args=("tiny-model",)) for _number in range(3)]
     for thread in threads:
         thread.start()
     page.wait_text("[data-pool=small]", "busy", "1 of 1", "2 of 4")

@@ -100,7 +100,7 @@ function shareOf(pool, pools) {
   return {
     wanted: weights ? weight(pool) / weights : null,
     actual: requests ? recent(pool) / requests : null,
-    of: canary ? "of this model’s requests" : `of ${pool.kind} requests`,
+    of: canary ? "of this model's requests" : `of ${pool.kind} requests`,
   };
 }
 

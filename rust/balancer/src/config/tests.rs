@@ -40,9 +40,7 @@ fn printed_defaults_are_the_defaults() {
 fn an_unknown_setting_is_named_with_its_line() {
     let error = Config::parse("queue = 3\n[timeouts]\ndial = 2\n").unwrap_err();
     assert!(
-        error.starts_with(
-            " line 3 (`dial = 2`): unknown field `dial`, expected one of `header`"
-        ),
+        error.starts_with(" line 3 (`dial = 2`): unknown field `dial`, expected one of `header`"),
         "{error}"
     );
     assert!(Config::parse("quue = 3")

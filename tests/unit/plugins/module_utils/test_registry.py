@@ -44,7 +44,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, "serve", str(folder / "config.yml")], stdout=log, stderr=log)
     try:
-        for _ in range(100):
+        for _number in range(100):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
