@@ -13,9 +13,13 @@ from dataclasses import asdict
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.wasinn.cluster.plugins.module_utils.download import Artifact, Cache, Fetched
-from ansible_collections.wasinn.cluster.plugins.module_utils.fetching import CACHE_SPEC, artifact_of, make_cache
+from ansible_collections.wasinn.cluster.plugins.module_utils.fetching import (
+    ARTIFACTS_SPEC,
+    CACHE_SPEC,
+    artifact_of,
+    make_cache,
+)
 from ansible_collections.wasinn.cluster.plugins.module_utils.source import DownloadError
-from ansible_collections.wasinn.cluster.plugins.module_utils.sources import SOURCE_SPEC
 from ansible_collections.wasinn.cluster.plugins.module_utils.transfer import Progress
 
 display = Display()
@@ -23,19 +27,7 @@ display = Display()
 _REPORT_EVERY = 5.0  # seconds between lines on the screen
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
-    "artifacts": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            **SOURCE_SPEC,
-            "sha256": {"type": "str", "default": ""},
-            "checksums": {"type": "str", "default": ""},
-            "mode": {"type": "str", "default": "0644"},
-            "version": {"type": "str", "default": ""},
-        },
-    },
+    **ARTIFACTS_SPEC,
     "parallel": {"type": "int", "default": 4},
     **CACHE_SPEC,
 }

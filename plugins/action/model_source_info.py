@@ -11,7 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.wasinn.cluster.plugins.module_utils.download import Artifact, Cache
-from ansible_collections.wasinn.cluster.plugins.module_utils.fetching import CACHE_SPEC, artifact_of, make_cache
+from ansible_collections.wasinn.cluster.plugins.module_utils.fetching import (
+    ARTIFACTS_SPEC,
+    CACHE_SPEC,
+    artifact_of,
+    make_cache,
+)
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import finding
 from ansible_collections.wasinn.cluster.plugins.module_utils.gguf import (
     GgufError,
@@ -21,7 +26,6 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.gguf import (
     read_header,
 )
 from ansible_collections.wasinn.cluster.plugins.module_utils.source import DownloadError
-from ansible_collections.wasinn.cluster.plugins.module_utils.sources import SOURCE_SPEC
 
 display = Display()
 
@@ -30,19 +34,7 @@ _FIRST_BYTES = 2 << 20
 _MOST_BYTES = 64 << 20
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
-    "artifacts": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            **SOURCE_SPEC,
-            "sha256": {"type": "str", "default": ""},
-            "checksums": {"type": "str", "default": ""},
-            "mode": {"type": "str", "default": "0644"},
-            "version": {"type": "str", "default": ""},
-        },
-    },
+    **ARTIFACTS_SPEC,
     "contexts": {"type": "dict", "default": {}},
     "wasmedge_version": {"type": "str", "default": ""},
     **CACHE_SPEC,

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from ansible.module_utils.urls import open_url
 from ansible_collections.wasinn.cluster.plugins.module_utils.download import Artifact, Cache
 from ansible_collections.wasinn.cluster.plugins.module_utils.source import DownloadError
-from ansible_collections.wasinn.cluster.plugins.module_utils.sources import Credentials, source_of
+from ansible_collections.wasinn.cluster.plugins.module_utils.sources import SOURCE_SPEC, Credentials, source_of
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 10
@@ -27,6 +27,23 @@ CACHE_SPEC: dict[str, t.Any] = {
     "timeout": {"type": "int", "default": 30},
     "retries": {"type": "int", "default": 3},
     "credentials": {"type": "dict", "default": {}, "no_log": True},
+}
+
+#: Argument of every plugin that takes a list of artifacts; an entry of it is what artifact_of takes.
+ARTIFACTS_SPEC: dict[str, t.Any] = {
+    "artifacts": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            **SOURCE_SPEC,
+            "sha256": {"type": "str", "default": ""},
+            "checksums": {"type": "str", "default": ""},
+            "mode": {"type": "str", "default": "0644"},
+            "version": {"type": "str", "default": ""},
+        },
+    },
 }
 
 
