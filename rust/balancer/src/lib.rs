@@ -7,6 +7,7 @@
 //! bytes pass as [`http`] frames them, and [`observe`] counts what happened. [`admin`] answers on the other ports.
 
 pub mod admin;
+mod clock;
 pub mod config;
 pub mod http;
 pub mod keys;

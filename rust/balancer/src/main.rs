@@ -19,7 +19,7 @@ usage: balancer [CONFIG]
 Balances OpenAI requests over LlamaEdge pods: clients at port 8080, /metrics and probes at 9090, admin API at 9091.
 CONFIG is a TOML file, /etc/balancer/config.toml if there is one; --print-defaults shows every setting.
 
-options: --print-defaults, --version, --help";
+options: --print-defaults, --check-config FILE, --version, --help";
 
 /// The file that is read where no other is named; it may be missing.
 const CONFIG: &str = "/etc/balancer/config.toml";
@@ -40,6 +40,13 @@ fn main() -> ExitCode {
             print!("{}", Config::defaults());
             return ExitCode::SUCCESS;
         }
+        ["--check-config", file] => match Config::load(Path::new(file)) {
+            Ok(_) => {
+                println!("{file} is a valid configuration.");
+                return ExitCode::SUCCESS;
+            }
+            Err(sentence) => Err(sentence),
+        },
         [] if !Path::new(CONFIG).exists() => Ok(Config::default()),
         [] => Config::load(Path::new(CONFIG)),
         [file] if !file.starts_with('-') => Config::load(Path::new(file)),
@@ -74,6 +81,7 @@ fn run(config: Config) -> Result<(), String> {
         }
         spawn_local(app.routing.clone().check_health());
         spawn_local(app.keys.clone().reload());
+        spawn_local(app.observe.clone().write_log());
         let (for_ops, for_admin) = (app.clone(), app.clone());
         let timeouts = &app.config.timeouts;
         spawn_local(http::server::serve(ops, timeouts.clone(), move |request| {

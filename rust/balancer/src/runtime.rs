@@ -3,6 +3,7 @@
 
 //! The event loop: one thread, and tokio's tasks that never leave it.
 
+use crate::clock;
 use std::future::{poll_fn, Future};
 use std::io;
 use std::pin::pin;
@@ -61,11 +62,13 @@ pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
         let mut done = Poll::Pending;
         for _ in 0..ROUNDS {
             bell.rung.store(false, Ordering::Release);
+            clock::turn(true);
             done = work.as_mut().poll(&mut Context::from_waker(&waker));
             if done.is_ready() || !bell.rung.load(Ordering::Acquire) {
                 break;
             }
         }
+        clock::turn(false);
         bell.busy.store(false, Ordering::Release);
         if done.is_pending() && bell.rung.load(Ordering::Acquire) {
             // Deferred: the runtime looks at the sockets without waiting, then comes back.

@@ -30,7 +30,7 @@ export CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_LTO=fat CARGO_PRO
 SCRIPT = f"""{PROFILE}
 export CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld CARGO_TARGET_DIR=/build/target
 cargo build --locked --manifest-path /src/rust/Cargo.toml --package wasinn-balancer --target wasm32-wasip1 --release
-wasmedge compile --generic-binary /build/target/wasm32-wasip1/release/balancer.wasm /build/compiled.wasm
+wasmedge compile --generic-binary --optimize 3 /build/target/wasm32-wasip1/release/balancer.wasm /build/compiled.wasm
 # Where WasmEdge does not take what it compiled it says so, and interprets the file, 50 times slower.
 said=$(wasmedge /build/compiled.wasm --version 2>&1)
 [[ $said == "balancer "* ]] || {{ echo "WasmEdge does not take what it compiled: $said" >&2; exit 1; }}

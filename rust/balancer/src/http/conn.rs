@@ -3,6 +3,7 @@
 
 //! A connection with what was read from it and not used yet, and a time-out for every wait.
 
+use crate::clock;
 use std::future::{poll_fn, Future};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -124,7 +125,7 @@ impl Conn {
                 }
                 if !armed {
                     armed = true;
-                    self.timer.as_mut().reset(Instant::now() + pause);
+                    self.timer.as_mut().reset(clock::now() + pause);
                 }
                 self.timer.as_mut().poll(cx).map(|()| Err(Fault::Timeout))
             })

@@ -4,7 +4,8 @@
 //! Heads of requests and responses: what httparse reads, and the rules against smuggling that it does not know.
 
 use super::body::Framing;
-use httparse::{Header, Status, EMPTY_HEADER};
+use httparse::{Header, Status};
+use std::mem::MaybeUninit;
 
 /// Headers a response may have; those of a request are limited by the configuration.
 const RESPONSE_HEADERS: usize = 128;
@@ -72,7 +73,7 @@ pub fn header<'b>(headers: &[Header<'b>], name: &str) -> Option<&'b str> {
 /// that a head that has them is refused at once instead of being waited for.
 pub fn end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from.saturating_sub(3);
-    while let Some(feed) = bytes[at..].iter().position(|byte| *byte == b'\n') {
+    while let Some(feed) = memchr::memchr(b'\n', &bytes[at..]) {
         at += feed + 1;
         match &bytes[at..] {
             [b'\n', ..] => return Some(at + 1),
@@ -89,9 +90,10 @@ pub fn end(bytes: &[u8], from: usize) -> Option<usize> {
 /// What breaks the grammar, or could be read in two ways by us and an endpoint.
 pub fn request(bytes: &[u8], max_headers: usize) -> Result<RequestHead<'_>, Refused> {
     line_ends(bytes)?;
-    let mut room = [EMPTY_HEADER; MAX_HEADERS];
-    let mut parsed = httparse::Request::new(&mut room[..max_headers.min(MAX_HEADERS)]);
-    let size = match parsed.parse(bytes) {
+    let mut room = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut []);
+    let room = &mut room[..max_headers.min(MAX_HEADERS)];
+    let size = match parsed.parse_with_uninit_headers(bytes, room) {
         Ok(Status::Complete(size)) => size,
         Ok(Status::Partial) => return Err(Refused::Malformed("the head ends early")),
         Err(httparse::Error::TooManyHeaders) => return Err(Refused::TooLarge),
@@ -132,9 +134,10 @@ pub fn request(bytes: &[u8], max_headers: usize) -> Result<RequestHead<'_>, Refu
 /// # Errors
 /// What breaks the grammar, or leaves open where the response ends.
 pub fn response(bytes: &[u8], to_head: bool) -> Result<Option<ResponseHead<'_>>, Malformed> {
-    let mut room = [EMPTY_HEADER; RESPONSE_HEADERS];
-    let mut parsed = httparse::Response::new(&mut room);
-    let size = match parsed.parse(bytes) {
+    let mut room = [const { MaybeUninit::uninit() }; RESPONSE_HEADERS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let size = match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut room) {
         Ok(Status::Complete(size)) => size,
         Ok(Status::Partial) => return Ok(None),
         Err(_) => return Err(Malformed("the response's head breaks the grammar")),
@@ -162,12 +165,13 @@ pub fn response(bytes: &[u8], to_head: bool) -> Result<Option<ResponseHead<'_>>,
 
 /// Every line ends in CR LF, and neither stands alone (httparse lets a lone LF pass).
 fn line_ends(bytes: &[u8]) -> Result<(), Malformed> {
-    let mut before = 0;
-    for &byte in bytes {
-        if (byte == b'\n') != (before == b'\r') {
-            return Err(Malformed("a line does not end in CR LF"));
+    let mut rest = bytes;
+    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
+        match &rest[at..] {
+            [b'\r', b'\n', after @ ..] => rest = after,
+            [b'\r'] => break,
+            _ => return Err(Malformed("a line does not end in CR LF")),
         }
-        before = byte;
     }
     Ok(())
 }

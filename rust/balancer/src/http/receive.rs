@@ -6,10 +6,10 @@
 use super::body::{Dechunk, Framing};
 use super::conn::{Conn, Fault};
 use super::head::{self, Malformed};
+use crate::clock;
 use crate::config::{Limits, Timeouts};
 use crate::Refusal;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// A body that comes slower than this many bytes a second, after a first grace, is not waited for.
 const SLOWEST: u64 = 1024;
@@ -103,7 +103,7 @@ pub async fn head(conn: &mut Conn, limits: &Limits, timeouts: &Timeouts) -> Resu
             return Err(Malformed("the request does not begin with a method").into());
         }
         scanned = unread.len();
-        let end = *end.get_or_insert_with(|| Instant::now() + seconds(timeouts.header));
+        let end = *end.get_or_insert_with(|| clock::now() + seconds(timeouts.header));
         match conn.fill(end).await {
             Ok(0) => return Err(Trouble::Gone),
             Ok(_) => {}
@@ -165,7 +165,7 @@ pub async fn body(
         if whole {
             return Ok(());
         }
-        let now = Instant::now();
+        let now = clock::now();
         let slowest =
             *start.get_or_insert(now) + grace + Duration::from_secs(received as u64 / SLOWEST);
         match conn.fill(slowest.min(now + grace)).await {

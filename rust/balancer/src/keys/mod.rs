@@ -15,6 +15,7 @@ mod file;
 mod tests;
 mod usage;
 
+use crate::clock;
 use crate::config::{seconds, Config};
 use crate::Refusal;
 use file::Key;
@@ -22,7 +23,6 @@ use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
-use tokio::time::Instant;
 use usage::Usage;
 
 /// The keys as the file has them.
@@ -140,7 +140,7 @@ impl Keys {
                 None,
             ));
         };
-        usage.enter(key, self.replicas, Instant::now())?;
+        usage.enter(key, self.replicas, clock::now())?;
         Ok(Caller {
             name: key.name.clone(),
             models: key.models.clone(),

@@ -92,6 +92,11 @@ impl Observe {
         })
     }
 
+    /// Writes the access log, for ever.
+    pub async fn write_log(self: Rc<Self>) {
+        self.log.run().await;
+    }
+
     /// Begins the record of a request whose head has come.
     pub fn begin(
         self: &Rc<Self>,

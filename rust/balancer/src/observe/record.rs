@@ -9,6 +9,7 @@ use super::metrics::Series;
 use super::route::route;
 use super::tokens::{Body, Counter, Tokens};
 use super::{Observe, Pool};
+use crate::clock;
 use crate::routing::Slot;
 use crate::Refusal;
 use std::net::SocketAddr;
@@ -63,7 +64,7 @@ impl Record {
     ) -> Self {
         Record {
             observe,
-            began: Instant::now(),
+            began: clock::now().into_std(),
             method: method.to_owned(),
             path: path.to_owned(),
             id: id.to_owned(),
@@ -122,7 +123,7 @@ impl Record {
         self.bytes_out += body.len() as u64;
         let text = self.counter.feed(body);
         if self.first_byte.is_none() || (text && self.stream) {
-            let now = Instant::now();
+            let now = clock::now().into_std();
             self.first_byte.get_or_insert(now - self.began);
             if text && self.stream {
                 self.text = Some((self.text.map_or(now, |(first, _)| first), now));
@@ -175,7 +176,7 @@ impl Record {
             errors: failed.into(),
             tokens: u32::try_from(output).unwrap_or(u32::MAX),
         };
-        let now = Instant::now();
+        let now = clock::now().into_std();
         observe.all.borrow_mut().add(now, step);
         observe.totals.add(step);
         series.totals.add(step);
@@ -214,7 +215,7 @@ impl Record {
                 .is_some_and(|error| error != CLIENT_GONE && self.status < 400)
     }
 
-    fn log(&self, tokens: Tokens, total: Duration) {
+    fn log(&self, series: &Series, tokens: Tokens, total: Duration) {
         let route = route(&self.path);
         self.observe.log.write(&Line {
             ts: timestamp(),
@@ -226,7 +227,7 @@ impl Record {
             path: (route != self.path).then(|| shortened(&self.path, SHORT)),
             model: shortened(&self.model, SHORT),
             pool: &self.pool,
-            endpoint: self.endpoint,
+            endpoint: self.endpoint.map(|_| series.endpoint.as_str()),
             status: self.status,
             stream: self.stream,
             bytes_in: self.bytes_in,
@@ -249,12 +250,12 @@ impl Drop for Record {
             self.status = CLIENT_GONE_STATUS;
             self.error.get_or_insert(CLIENT_GONE);
         }
-        let (total, tokens) = (self.began.elapsed(), self.counter.tokens());
+        let (total, tokens) = (clock::now().into_std() - self.began, self.counter.tokens());
         let series = self.observe.series(&self.model, &self.pool, self.endpoint);
         self.count(&series, tokens, total);
         self.remember(&series, tokens);
         if self.observe.log.wants(self.status, self.error) {
-            self.log(tokens, total);
+            self.log(&series, tokens, total);
         }
     }
 }

@@ -92,10 +92,11 @@ impl Bench {
     }
 
     fn lines(&self) -> Vec<Json> {
-        let pieces = self.sink.0.borrow();
-        pieces
-            .iter()
-            .map(|line| serde_json::from_slice(line).expect("one JSON document a write"))
+        self.observe.log.flush();
+        let written = self.sink.0.borrow().concat();
+        written
+            .split_inclusive(|byte| *byte == b'\n')
+            .map(|line| serde_json::from_slice(line).expect("one JSON document a line"))
             .collect()
     }
 

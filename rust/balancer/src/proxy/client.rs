@@ -14,11 +14,10 @@ use crate::http::Reply;
 use crate::keys::Caller;
 use crate::observe::{Record, CLIENT_GONE};
 use crate::routing::Kind;
-use crate::{App, Refusal};
+use crate::{clock, App, Refusal};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 /// What follows a request on its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +91,7 @@ async fn wait(app: &App, conn: &mut Conn, first: bool) -> bool {
     } else {
         timeouts.keep_alive
     };
-    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    let end = clock::now() + Duration::from_secs_f64(seconds);
     if first {
         return matches!(conn.fill(end).await, Ok(1..));
     }

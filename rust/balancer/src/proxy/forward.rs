@@ -11,11 +11,11 @@ use crate::http::head::{self, Malformed};
 use crate::http::message::{field, status_line, Reply};
 use crate::http::receive::refusal;
 use crate::routing::{Outcome, Slot};
-use crate::App;
+use crate::{clock, App};
 use std::future::{pending, poll_fn};
 use std::io::Write;
 use std::time::Duration;
-use tokio::time::{sleep, Instant};
+use tokio::time::sleep;
 
 /// What a client of a stream that broke off is told, in place of the last event.
 const BROKEN_EVENT: &[u8] = b"data: {\"error\":{\"message\":\"The model's endpoint broke off before the answer was complete: \
@@ -124,7 +124,7 @@ pub async fn run(
         }
         let read = tokio::select! {
             biased;
-            read = upstream.fill(Instant::now() + idle) => read,
+            read = upstream.fill(clock::now() + idle) => read,
             open = half_open(client), if watched => {
                 watched = false;
                 if !open || !probe(client, &body, begun).await {

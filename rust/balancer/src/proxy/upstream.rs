@@ -3,6 +3,7 @@
 
 //! Connections to endpoints: kept between requests, and one exchange on them up to the response's head.
 
+use crate::clock;
 use crate::config::Timeouts;
 use crate::http::conn::{Conn, Fault};
 use crate::http::head;
@@ -49,7 +50,7 @@ impl Upstreams {
             let mut kept = self.kept.borrow_mut();
             let conns = kept.entry(address).or_default();
             if conns.len() < KEPT {
-                conns.push((conn, Instant::now()));
+                conns.push((conn, clock::now()));
             }
         }
     }
@@ -66,7 +67,7 @@ impl Upstreams {
     fn take(&self, address: SocketAddr) -> Option<Conn> {
         loop {
             let (mut conn, since) = self.kept.borrow_mut().get_mut(&address)?.pop()?;
-            if since.elapsed() < IDLE && conn.quiet() {
+            if clock::now() - since < IDLE && conn.quiet() {
                 return Some(conn);
             }
         }
@@ -115,7 +116,7 @@ async fn ask(
         .write(request, Duration::from_secs_f64(timeouts.body))
         .await;
     let end = match written {
-        Ok(()) => Instant::now() + Duration::from_secs_f64(timeouts.first_byte),
+        Ok(()) => clock::now() + Duration::from_secs_f64(timeouts.first_byte),
         Err(_) => Instant::now() + Duration::from_millis(100),
     };
     loop {

@@ -6,6 +6,7 @@
 use super::pool::{Key, Scope, Waiter};
 use super::state::{Fit, State};
 use super::{Ask, Kind, Refusal, Routing, Slot};
+use crate::clock;
 use crate::config::seconds;
 use std::rc::Rc;
 use tokio::sync::oneshot;
@@ -37,7 +38,7 @@ impl Routing {
     /// # Errors
     /// 403 and 404 for the model, 429 where the queue is full, 503 where its time passed.
     pub async fn acquire(self: &Rc<Self>, ask: &Ask<'_>) -> Result<Slot, Refusal> {
-        let since = Instant::now();
+        let since = clock::now();
         let deadline = since + seconds(self.config.timeouts.queue);
         let mut key = None;
         loop {
@@ -60,7 +61,7 @@ impl Routing {
         key: &mut Option<Key>,
         since: Instant,
     ) -> Result<Entered<'_>, Refusal> {
-        let now = Instant::now();
+        let now = clock::now();
         let mut state = self.state.borrow_mut();
         let scope = self.scope(&state, ask)?;
         // A request that had its place, or a queue's, is not turned away for coming back: it counts as taken in.

@@ -6,6 +6,7 @@
 use super::endpoint::{count, Endpoint, Reason};
 use super::pool::Pool;
 use super::Routing;
+use crate::clock;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -92,7 +93,7 @@ impl Drop for Slot {
         let endpoint = &self.endpoint;
         endpoint.in_flight.set(endpoint.in_flight.get() - 1);
         self.routing.held.set(self.routing.held.get() - 1);
-        let now = Instant::now();
+        let now = clock::now();
         let mut state = self.routing.state.borrow_mut();
         let Some(at) = state.pools.iter().position(|pool| pool.id == self.pool_id) else {
             return;

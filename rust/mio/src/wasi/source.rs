@@ -4,7 +4,7 @@
 //! A socket with what is asked of it.
 
 use std::io;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::Arc;
 
 /// What a poll asks of one direction of a socket.
@@ -16,18 +16,26 @@ use std::sync::Arc;
 pub struct Directions {
     read: AtomicU8,
     write: AtomicU8,
+    /// It was written to after it was last read, so that an answer may come: how often that is still tried.
+    awaits: AtomicU8,
+    /// The last read found nothing.
+    dry: AtomicBool,
 }
 
 /// It is asked, and will be told.
 const ARMED: u8 = 0;
 /// It is not asked. Between the two, reading was told once and is asked nevertheless.
 const MUTE: u8 = 2;
+/// How often an answer is looked for without asking whether it is there.
+const TRIES: u8 = 3;
 
 impl Directions {
     fn new() -> Arc<Self> {
         Arc::new(Directions {
             read: AtomicU8::new(ARMED),
             write: AtomicU8::new(ARMED),
+            awaits: AtomicU8::new(0),
+            dry: AtomicBool::new(false),
         })
     }
 
@@ -45,6 +53,17 @@ impl Directions {
         self.read
             .store(before.saturating_add(1).min(MUTE), Ordering::Relaxed);
         before == ARMED
+    }
+
+    /// An answer may have come.
+    pub fn hopes(&self) -> bool {
+        let left = self.awaits.load(Ordering::Relaxed);
+        self.awaits.store(left.saturating_sub(1), Ordering::Relaxed);
+        left > 0
+    }
+
+    pub fn dry(&self) -> bool {
+        self.dry.load(Ordering::Relaxed)
     }
 
     /// There is room to write.
@@ -71,7 +90,14 @@ impl<S> Watched<S> {
     /// Reads or accepts.
     pub fn read<T>(&self, use_it: impl FnOnce(&S) -> io::Result<T>) -> io::Result<T> {
         let used = use_it(&self.socket);
-        self.directions.read.store(ARMED, Ordering::Relaxed);
+        let Directions {
+            read, awaits, dry, ..
+        } = &*self.directions;
+        read.store(ARMED, Ordering::Relaxed);
+        if used.is_ok() {
+            awaits.store(0, Ordering::Relaxed);
+        }
+        dry.store(used.is_err(), Ordering::Relaxed);
         used
     }
 
@@ -82,7 +108,9 @@ impl<S> Watched<S> {
         use_it: impl FnOnce(&S) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let used = use_it(&self.socket);
-        if !matches!(&used, Ok(written) if *written == bytes) {
+        if matches!(&used, Ok(written) if *written == bytes) {
+            self.directions.awaits.store(TRIES, Ordering::Relaxed);
+        } else {
             self.directions.write.store(ARMED, Ordering::Relaxed);
         }
         used
