@@ -25,7 +25,7 @@ def test_a_wrong_setting_is_named_with_its_line(program: Path, tmp_path: Path) -
     file.write_text("queue = 4\n[timeouts]\nqueue = \"long\"\n")
     checked = _check(program, file)
     assert checked.returncode == 2
-    assert f"{file}: line 3 (`queue = \"long\"`)" in checked.stderr
+    assert f"{file} line 3 (`queue = \"long\"`)" in checked.stderr
 
 
 def test_a_missing_file_is_named(program: Path, tmp_path: Path) -> None:
