@@ -19,6 +19,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.distribution import
     read_distribution,
 )
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Finding, finding
+from ansible_collections.wasinn.cluster.plugins.module_utils.loader import cpu_flags
 
 TUPLE = "Install libwasmedge, plugin and shim from one row of the table of versions (roles wasmedge and shim)."
 
@@ -27,7 +28,8 @@ TUPLE = "Install libwasmedge, plugin and shim from one row of the table of versi
 class Signature:
     """One failure. Named groups of *pattern* fill the ``{fields}`` of *cause* and *remedy*.
 
-    Besides those there are ``{package}``, which brings the *library*, and ``{newer}``, a distribution with the *version*.
+    Besides those there are ``{package}``, which brings the *library*, and ``{newer}``, a distribution with the *version*,
+    and ``{cpu}``, what this CPU has of AVX.
     *example* is the message as it was seen (or read in upstream's sources), *source* where; for tests and documentation.
     A *vague* one is left out where another explains it. *codes* are exit statuses that tell it where no message does.
     """
@@ -227,7 +229,7 @@ SIGNATURES = (
     Signature(
         "cpu_instructions",
         r"illegal instruction|\bSIGILL\b|trap invalid opcode",
-        "The CPU lacks an instruction that the plugin was built with, mostly AVX2 or AVX-512.",
+        "The CPU lacks an instruction that the plugin was built with, mostly AVX2 or AVX-512 (of these it has: {cpu}).",
         "Look for avx2 in /proc/cpuinfo (virtual machines hide it: give them the host's CPU), or use the plugin's build "
         "without AVX (wasi_nn-ggml-noavx).",
         "/root/gaianet/bin/gaianet: line 569: 56621 Illegal instruction (core dumped)",
@@ -384,4 +386,7 @@ def _filled(entry: Signature, groups: dict[str, str | None]) -> Finding:
         fields["package"] = package(fields["library"], read_distribution())
     if "version" in fields:
         fields["newer"] = first_release(fields["version"], read_distribution())
+    if "{cpu}" in entry.cause:
+        flags = cpu_flags()
+        fields["cpu"] = ", ".join(flag for flag in ("avx", "avx2", "avx512f") if flag in flags) or "none"
     return finding(entry.check, entry.cause.format(**fields), entry.remedy.format(**fields))

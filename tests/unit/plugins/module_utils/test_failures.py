@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.wasinn.cluster.plugins.module_utils import failures
 from ansible_collections.wasinn.cluster.plugins.module_utils.failures import SIGNATURES, Signature, classify
 
 
@@ -338,6 +339,16 @@ def test_real_illegal_instruction(compile_c) -> None:
     program = compile_c("program", "#include <signal.h>\nint main(void) { return raise(SIGILL); }")
     done = subprocess.run([program], check=False)
     assert [item["check"] for item in classify("", done.returncode)] == ["cpu_instructions"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [({"sse4_2"}, "it has: none)"), ({"avx", "f16c"}, "it has: avx)"), ({"avx", "avx2"}, "avx, avx2)")],
+)
+def test_the_cpu_is_looked_at(monkeypatch, flags: set[str], words: str) -> None:
+    monkeypatch.setattr(failures, "cpu_flags", lambda: flags)
+    (item,) = classify("Illegal instruction (core dumped)")
+    assert words in item["cause"]
 
 
 def test_real_lack_of_memory() -> None:
