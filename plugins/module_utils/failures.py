@@ -13,7 +13,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ansible_collections.wasinn.cluster.plugins.module_utils.distribution import (
+    first_release,
+    package,
+    read_distribution,
+)
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Finding, finding
+from ansible_collections.wasinn.cluster.plugins.module_utils.loader import cpu_flags
 
 TUPLE = "Install libwasmedge, plugin and shim from one row of the table of versions (roles wasmedge and shim)."
 
@@ -22,8 +28,10 @@ TUPLE = "Install libwasmedge, plugin and shim from one row of the table of versi
 class Signature:
     """One failure. Named groups of *pattern* fill the ``{fields}`` of *cause* and *remedy*.
 
-    *example* is the message as it was seen (or read in upstream's sources), for tests and documentation.
-    A *vague* one is left out where another explains it.
+    Besides those there are ``{package}``, which brings the *library*, and ``{newer}``, a distribution with the *version*,
+    and ``{cpu}``, what this CPU has of AVX.
+    *example* is the message as it was seen (or read in upstream's sources), *source* where; for tests and documentation.
+    A *vague* one is left out where another explains it. *codes* are exit statuses that tell it where no message does.
     """
 
     check: str
@@ -31,7 +39,9 @@ class Signature:
     cause: str
     remedy: str
     example: str
+    source: str
     vague: bool = False
+    codes: tuple[int, ...] = ()
 
 
 SIGNATURES = (
@@ -40,22 +50,52 @@ SIGNATURES = (
         r"Address could not be matched to any shared object",
         "The shim is a static musl build, as runwasi releases it, and cannot load WasmEdge plugins at all.",
         "Install this collection's shim with the role wasinn.cluster.shim.",
-        "Address could not be matched to any shared object",
+        "[error] Address could not be matched to any shared object. Detailed error information is not available.",
+        source="containerd/runwasi#877",
+    ),
+    Signature(
+        "machine_musl",
+        r"Error loading shared library (?P<library>[\w.+-]{1,200}): No such file or directory \(needed by",
+        "The C library here is musl (as on Alpine), but the program was built for glibc and needs {library}.",
+        "Use a machine or image with glibc, such as Debian, Ubuntu or a RHEL relative.",
+        "Error loading shared library libstdc++.so.6: No such file or directory (needed by wasmedge)",
+        source="WasmEdge/WasmEdge#1015",
+    ),
+    Signature(
+        "selinux",
+        r"avc:\s{1,9}denied(?![^\n]{0,500}permissive=1)|cannot open shared object file: Permission denied|cannot change memory protections"
+        r"|cannot apply additional memory protection after relocation|failed to map segment from shared object: Perm"
+        r"|cannot enable executable stack as shared object requires: Permission denied",
+        "SELinux, or a file's own permissions, does not let the process use a library or its memory.",
+        "Run restorecon -Rv on the folders of WasmEdge, shim and models; ausearch -m avc -ts recent tells what was denied.",
+        "error while loading shared libraries: /lib64/libc.so.6: cannot apply additional memory protection after "
+        "relocation: Permission denied",
+        source="podman-container-tools/podman#26251; containers/container-selinux#134",
     ),
     Signature(
         "missing_library",
         r"(?<![\w.+-])(?P<library>[\w.+-]{1,200}\.so[\w.]{0,40}): cannot open shared object file",
-        "The library {library} is not on this machine, or nowhere the loader looks.",
-        "Install the package that has {library}; wasmedge_plugin_info names the file that needs it.",
-        "error while loading shared libraries: libopenblas.so.0: cannot open shared object file: No such file or "
+        "The library {library} is not on this machine, nowhere the loader looks, or for another architecture.",
+        "Install {package}; wasmedge_plugin_info names the file that needs it.",
+        "wasmedge: error while loading shared libraries: libstdc++.so.6: cannot open shared object file: No such file or "
         "directory",
+        source="WasmEdge/WasmEdge#3335; measured with glibc 2.36",
+    ),
+    Signature(
+        "library_damaged",
+        r"(?<![\w.+-])(?P<library>[\w.+-]{1,200}\.so[\w.]{0,40}): (?:file too short|invalid ELF header|wrong ELF class)",
+        "The library {library} is cut short, no library at all, or for 32 bits.",
+        "Install the file again, from an archive whose checksum was compared.",
+        "libwasmedgePluginWasiNN.so: file too short",
+        source="measured with glibc 2.36",
     ),
     Signature(
         "library_too_old",
         r"version [`'\"](?P<version>(?:GLIBC|GLIBCXX|CXXABI)_[\d.]+)['\"] not found",
         "This machine's C or C++ library is too old: it lacks {version}.",
-        "Use a build for an older distribution (such as manylinux_2_28), or a newer distribution on this machine.",
+        "Use a build for an older distribution (such as manylinux_2_28), or {newer} on this machine.",
         "/lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by libwasmedgePluginWasiNN.so)",
+        source="glibc, elf/dl-version.c; WasmEdge/WasmEdge#3034",
     ),
     Signature(
         "openblas_missing",
@@ -63,6 +103,16 @@ SIGNATURES = (
         "The plugin was built for OpenBLAS, which is not on this machine.",
         "Install OpenBLAS (libopenblas0, openblas), or use the plugin's build without it.",
         "libwasmedgePluginWasiNN.so: undefined symbol: cblas_sgemm",
+        source="glibc, elf/dl-lookup.c",
+    ),
+    Signature(
+        "plugin_api",
+        r"has plugin API version (?P<found>\d+), but WasmEdge (?P<release>[\d.]+) takes (?P<wanted>\d+) only",
+        "The plugin has API version {found}, but WasmEdge {release} takes only {wanted}; libwasmedge alone passes over it "
+        "silently, and it ends as an unknown import.",
+        "Install the plugin of WasmEdge {release} (role wasmedge).",
+        "plugin p.so: it has plugin API version 3, but WasmEdge 0.14.1 takes 4 only; install the plugin of WasmEdge 0.14.1",
+        source="rust/shim/src/plugins.rs",
     ),
     Signature(
         "plugin_duplicate",
@@ -70,6 +120,7 @@ SIGNATURES = (
         "There are two copies of a plugin, and the second cannot be registered.",
         "Keep one plugin file in one plugin folder; wasmedge_plugin_info names both.",
         "[error] instantiation failed: module name conflict, Code: 0x60",
+        source="WasmEdge/WasmEdge#3354",
     ),
     Signature(
         "plugin_not_loaded",
@@ -79,6 +130,7 @@ SIGNATURES = (
         "Run wasmedge_plugin_info on the node, which tells which of these it is. " + TUPLE,
         "[error] instantiation failed: unknown import, Code: 0x302\n"
         '[error]     When linking module: "wasi_ephemeral_nn" , function name: "load_by_name"',
+        source="WasmEdge/WasmEdge#2330, which is older and has Code: 0x62",
     ),
     Signature(
         "unknown_import",
@@ -87,6 +139,7 @@ SIGNATURES = (
         "Install the WasmEdge plugin that offers {module}, or use a WebAssembly file that does not need it.",
         "[error] instantiation failed: unknown import, Code: 0x62\n"
         '[error]     When linking module: "wasi_logging" , function name: "log"',
+        source="WasmEdge/WasmEdge#2184",
     ),
     Signature(
         "plugin_not_loaded",
@@ -94,13 +147,15 @@ SIGNATURES = (
         "The wasmedge program knows no --nn-preload, so it has not loaded the WASI-NN plugin.",
         "Run wasmedge_plugin_info on the node, which tells why. " + TUPLE,
         "unknown option: nn-preload",
+        source="WasmEdge/WasmEdge#3192",
     ),
     Signature(
         "preload_swapped",
-        r"Unknown NNBackend type: (?P<word>\S+)|Unknown ExecutionTarget type:? ?(?P<target>\S*)",
+        r"Unknown NNBackend type: (?P<word>[^\s;]+)|Unknown ExecutionTarget type:? ?(?P<target>[^\s;]*)",
         "The preload's fields are wrong or in the wrong order: {word}{target} stands where another field belongs.",
         "Write WASMEDGE_WASINN_PRELOAD as alias:GGML:AUTO:/models/file.gguf (device AUTO, CPU or GPU).",
         "Failed to convert to NNBackend value. Unknown NNBackend type: CPU",
+        source="wasmedge-sdk 0.14, which rust/shim/src/preload.rs reads preloads with",
     ),
     Signature(
         "preload_form",
@@ -108,6 +163,7 @@ SIGNATURES = (
         "The preload {entry} does not have the four fields it needs.",
         "Write WASMEDGE_WASINN_PRELOAD as alias:GGML:AUTO:/models/file.gguf (device AUTO, CPU or GPU).",
         '[error] [WASI-NN] Preload "default:GGML" is not of the form NAME:ENCODING:TARGET:PATH.',
+        source="tests/closed_network/plugin/preload.cpp",
     ),
     Signature(
         "backend_missing",
@@ -116,6 +172,7 @@ SIGNATURES = (
         "Use the wasi_nn-ggml build of the plugin (for GPU its CUDA build), and GGML with AUTO, CPU or GPU in the "
         "preload.",
         "[error] [WASI-NN] Preload Model's Backend or Device is Not Support.",
+        source="LlamaEdge/LlamaEdge#70",
     ),
     Signature(
         "backend_missing",
@@ -123,6 +180,7 @@ SIGNATURES = (
         "The plugin was built without the GGML backend.",
         "Install the wasi_nn-ggml build of the plugin.",
         "[error] [WASI-NN] Unknown backend 5",
+        source="the words of WasmEdge's WASI-NN plugin",
     ),
     Signature(
         "cuda_driver",
@@ -130,6 +188,7 @@ SIGNATURES = (
         "The NVIDIA driver is older than the CUDA version the plugin was built with.",
         "Install a newer driver, or the plugin's build for an older CUDA.",
         "ggml_cuda_init: failed to initialize CUDA: CUDA driver version is insufficient for CUDA runtime version",
+        source="ollama/ollama#7666",
     ),
     Signature(
         "cuda_missing",
@@ -137,6 +196,7 @@ SIGNATURES = (
         "The plugin finds no GPU it can use.",
         "Look at the output of nvidia-smi on the node; the pod or container needs the GPU through CDI.",
         "ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected",
+        source="meta-llama/llama3#215; CUDA's own words",
     ),
     Signature(
         "architecture_too_new",
@@ -145,6 +205,7 @@ SIGNATURES = (
         "Use a newer WasmEdge with its plugin and shim (0.14.1 carries llama.cpp b3651 of August 2024), or another "
         "model.",
         "error loading model: unknown model architecture: 'qwen3'",
+        source="the words of llama.cpp",
     ),
     Signature(
         "model_truncated",
@@ -153,6 +214,36 @@ SIGNATURES = (
         "Take it away and fetch it again (role models); gguf_info tells how many bytes are missing.",
         "llama_model_load: error loading model: tensor 'blk.24.ffn_down.weight' data is not within the file bounds, "
         "model is corrupted or incomplete",
+        source="moly-ai/moly-ai#328",
+    ),
+    Signature(
+        "memory_killed",
+        r"OOMKilled|oom-kill|out of memory: Kill(?:ed)? process|oom_reaper",
+        "The process was killed, which the kernel does when a memory limit or the machine's memory is used up.",
+        "Give the container more memory, or take a smaller model, quantisation or context; gguf_info estimates it, and "
+        "the kernel's log (journalctl -k) names what it killed.",
+        "Memory cgroup out of memory: Kill process 24572 (java) score 0 or sacrifice child",
+        source="kubernetes/kubernetes#56891",
+        codes=(137, -9),
+    ),
+    Signature(
+        "cpu_instructions",
+        r"illegal instruction|\bSIGILL\b|trap invalid opcode",
+        "The CPU lacks an instruction that the plugin was built with, mostly AVX2 or AVX-512 (of these it has: {cpu}).",
+        "Look for avx2 in /proc/cpuinfo (virtual machines hide it: give them the host's CPU), or use the plugin's build "
+        "without AVX (wasi_nn-ggml-noavx).",
+        "/root/gaianet/bin/gaianet: line 569: 56621 Illegal instruction (core dumped)",
+        source="GaiaNet-AI/gaianet-node#111; WasmEdge/WasmEdge#3351",
+        codes=(132, -4),
+    ),
+    Signature(
+        "mapped_file_cut",
+        r"\bbus error\b|\bSIGBUS\b",
+        "A file that was mapped into memory, mostly the model or a library, became shorter or cannot be read.",
+        "Fetch it again and compare its checksum; look for disk errors in the kernel's log.",
+        "Bus error (core dumped)",
+        source="measured: loading a library that was cut short, glibc 2.36",
+        codes=(135, -7),
     ),
     Signature(
         "memory",
@@ -160,6 +251,7 @@ SIGNATURES = (
         "There was not enough memory for the model and its context.",
         "Give the container more memory, or take a smaller model, quantisation or context; gguf_info estimates it.",
         "alloc_buffer: allocating 4165.37 MiB on device 0: cudaMalloc failed: out of memory",
+        source="ggml-org/llama.cpp#7366; mozilla-ai/llamafile#501",
     ),
     Signature(
         "model_unreadable",
@@ -168,6 +260,7 @@ SIGNATURES = (
         "Run gguf_info on the file; fetch it again (role models), or take a model this plugin knows.",
         "[error] [WASI-NN] GGML backend: Error: unable to init model. /models/m.gguf is not a GGUF file that this "
         "llama.cpp can read (truncated, or of a newer architecture).",
+        source="tests/closed_network/plugin/model.cpp",
         vague=True,
     ),
     Signature(
@@ -177,6 +270,7 @@ SIGNATURES = (
         "There is no model file at the path the preload names.",
         "Check the path after the third colon of the preload, and the volume that should hold it.",
         "[error] [WASI-NN] GGML backend: Error: unable to init model. /models/m.gguf: No such file or directory.",
+        source="tests/closed_network/plugin/model.cpp",
     ),
     Signature(
         "model_not_preloaded",
@@ -184,6 +278,7 @@ SIGNATURES = (
         "No model is preloaded under the name that was asked for.",
         "Let the alias in WASMEDGE_WASINN_PRELOAD and in the request be the same (default).",
         "wasinn-probe: loading the model failed (Backend Error: WASI-NN Backend Error: Not Found): no model is preloaded",
+        source="LlamaEdge/LlamaEdge#70; rust/probe",
         vague=True,
     ),
     Signature(
@@ -194,28 +289,32 @@ SIGNATURES = (
         "Install the shim to /usr/local/bin (role shim), then restart the unit that runs containerd.",
         'ctr: failed to start shim: failed to resolve runtime path: runtime "io.containerd.wasmedge.v1" binary not '
         'installed "containerd-shim-wasmedge-v1": file does not exist: unknown',
+        source="containerd 1.7; containerd/containerd#2481",
     ),
     Signature(
         "shim_architecture",
-        r"containerd-shim-wasmedge\S*: exec format error",
-        "The shim is for another architecture than this machine's, or damaged.",
-        "Install the shim for this architecture with the role wasinn.cluster.shim.",
+        r"(?<![\w./-])(?P<file>[\w./-]{1,200}): (?:cannot execute binary file: )?exec format error",
+        "{file} is for another architecture than this machine's, or damaged.",
+        "Install it for this architecture (the shim with the role wasinn.cluster.shim).",
         "ctr: failed to start shim: start failed: : fork/exec /usr/local/bin/containerd-shim-wasmedge-v1: exec format "
         "error",
+        source="deislabs/containerd-wasm-shims#147",
     ),
     Signature(
         "runtime_not_configured",
         r"no runtime for \"(?P<handler>[^\"]+)\" is configured",
         "containerd has no runtime named {handler}; k3s looks for shims only when it starts.",
-        "Install the shim before k3s starts, or restart k3s (on agents k3s-agent) once.",
+        "Install the shim, then restart k3s (on agents k3s-agent) or containerd once.",
         'Failed to create pod sandbox: no runtime for "wasmedge" is configured',
+        source="containerd/runwasi#889",
     ),
     Signature(
         "image_missing",
-        r"image \"(?P<image>[^\"]+)\":? not found",
-        "The image {image} is not in that namespace of containerd.",
+        r"image \"(?P<image>[^\"]+)\":? not found|Container image \"(?P<absent>[^\"]+)\" is not present with pull policy",
+        "The image {image}{absent} is not in that namespace of containerd.",
         "Import it (module containerd_image) into the namespace that is used.",
         'ctr: image "wasinn.local/probe:0.1.0": not found',
+        source="containerd 1.7; the kubelet's words",
     ),
     Signature(
         "containerd_down",
@@ -225,6 +324,7 @@ SIGNATURES = (
         "Start containerd (its journal says why it ended), or correct the socket's path "
         "(k3s: /run/k3s/containerd/containerd.sock).",
         'ctr: failed to dial "/run/containerd/containerd.sock": context deadline exceeded',
+        source="containerd 1.7",
     ),
     Signature(
         "not_wasm",
@@ -232,6 +332,7 @@ SIGNATURES = (
         "The file that was to be run is no WebAssembly module.",
         "Fetch the .wasm file again and compare its checksum.",
         "[error] loading failed: magic header not detected, Code: 0x23",
+        source="the words of WasmEdge",
     ),
     Signature(
         "exec_unsupported",
@@ -239,6 +340,7 @@ SIGNATURES = (
         "WebAssembly containers have no exec, so exec probes and kubectl exec fail.",
         "Use HTTP probes, and logs for looking inside.",
         "rpc error: code = Unimplemented desc = exec is not supported",
+        source="containerd/runwasi",
     ),
     Signature(
         "disk_full",
@@ -246,6 +348,7 @@ SIGNATURES = (
         "A disk of the node is full.",
         "Free some space (containerd's folder, models, /tmp) and run again.",
         "mkdir /var/lib/containerd/tmpmounts: no space left on device",
+        source="the system's words (ENOSPC)",
     ),
 )
 
@@ -254,10 +357,11 @@ SIGNATURES = (
 MOST = 64 * 1024
 
 
-def classify(text: str) -> list[Finding]:
+def classify(text: str, code: int | None = None) -> list[Finding]:
     """Findings for every known failure in *text*, the nearest to the cause first; empty if none is known.
 
-    A later entry is left out where an earlier one already explains the same piece of text.
+    A later entry is left out where an earlier one already explains the same piece of text. *code* is the exit status of
+    what said it (negative: the signal that ended it), for failures that leave no message.
     """
     text = text[-MOST:]
     found: list[tuple[Signature, Finding]] = []
@@ -267,9 +371,22 @@ def classify(text: str) -> list[Finding]:
         if match is None or any(start < match.end() and match.start() < end for start, end in taken):
             continue
         taken.append(match.span())
-        fields = {name: value or "" for name, value in match.groupdict().items()}
         if not any(other.check == entry.check for other, _item in found):
-            item = finding(entry.check, entry.cause.format(**fields), entry.remedy.format(**fields))
-            found.append((entry, item))
+            found.append((entry, _filled(entry, match.groupdict())))
+    if not found:
+        return [_filled(entry, {}) for entry in SIGNATURES if code in entry.codes]
     clear = [item for entry, item in found if not entry.vague]
     return clear or [item for _entry, item in found]
+
+
+def _filled(entry: Signature, groups: dict[str, str | None]) -> Finding:
+    """The finding, with what the message says and what this machine's distribution has for it."""
+    fields = {name: value or "" for name, value in groups.items()}
+    if "library" in fields:
+        fields["package"] = package(fields["library"], read_distribution())
+    if "version" in fields:
+        fields["newer"] = first_release(fields["version"], read_distribution())
+    if "{cpu}" in entry.cause:
+        flags = cpu_flags()
+        fields["cpu"] = ", ".join(flag for flag in ("avx", "avx2", "avx512f") if flag in flags) or "none"
+    return finding(entry.check, entry.cause.format(**fields), entry.remedy.format(**fields))

@@ -20,8 +20,13 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.wasinn.cluster.plugins.module_utils.distribution import (
+    first_release,
+    read_distribution,
+    version_tuple,
+)
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Finding, finding, human_bytes
-from ansible_collections.wasinn.cluster.plugins.module_utils.loader import node_glibc, version_tuple
+from ansible_collections.wasinn.cluster.plugins.module_utils.loader import node_glibc
 from ansible_collections.wasinn.cluster.plugins.module_utils.ports import listeners, read
 
 #: RFC 1123 subdomain, as Kubernetes wants a node's name.
@@ -68,7 +73,8 @@ class Machine:
             self._say("glibc", cause, "Use a distribution with glibc, such as Debian, Ubuntu or a RHEL relative.")
         elif glibc and version_tuple(found) < version_tuple(glibc):
             cause = f"This machine has glibc {found}; the runtime needs {glibc} or newer."
-            self._say("glibc", cause, "Use a newer distribution on this machine.")
+            newer = first_release(f"GLIBC_{glibc}", read_distribution(self._path("etc/os-release")))
+            self._say("glibc", cause, f"Use {newer} on this machine.")
         if python and sys.version_info[:2] < version_tuple(python)[:2]:
             cause = f"Ansible runs Python {platform.python_version()} here; {python} or newer is needed."
             self._say("python", cause, "Install a newer Python and set ansible_python_interpreter to it.")

@@ -206,7 +206,7 @@ def report(outcome: Outcome, question: Question, expect: str = "") -> dict[str, 
             )
         ]
     elif not findings and (outcome.code or not answer):
-        findings = from_shim(output) or classify(output) or [unknown(outcome, question)]
+        findings = from_shim(output) or classify(output, outcome.code) or [unknown(outcome, question)]
     elif not findings and expect and not re.search(expect, str(answer.get("text", ""))):
         cause = f"The model {question.model} answered {answer.get('text', '')!r}, which does not match {expect!r}."
         remedy = "Compare the model's checksum with the published one; a damaged or very small model talks nonsense."
@@ -254,9 +254,6 @@ def unknown(outcome: Outcome, question: Question) -> Finding:
     """A failure no signature knows: the last line that was said is the best there is."""
     lines = [line.strip() for line in f"{outcome.stdout}\n{outcome.stderr}".splitlines() if line.strip()]
     last = " ".join(lines[-2:])[-500:] if lines else "nothing was said"
-    if outcome.code in (137, -9):
-        remedy = "The kernel probably ended it for lack of memory (see dmesg); take a smaller model or context."
-    else:
-        remedy = "See stderr_tail and the journal of containerd or k3s."
+    remedy = "See stderr_tail and the journal of containerd or k3s."
     cause = f"The probe of {question.model} ended with status {outcome.code}: {last.rstrip('.')}."
     return finding("probe_failed", cause, remedy)

@@ -15,9 +15,15 @@ import os
 import platform
 from typing import Any
 
+from ansible_collections.wasinn.cluster.plugins.module_utils.distribution import (
+    first_release,
+    package,
+    read_distribution,
+    version_tuple,
+)
 from ansible_collections.wasinn.cluster.plugins.module_utils.elf import Elf, ElfError
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Finding, finding, unique
-from ansible_collections.wasinn.cluster.plugins.module_utils.loader import Closure, Loader, node_glibc
+from ansible_collections.wasinn.cluster.plugins.module_utils.loader import Closure, Loader, Unmet, node_glibc
 from ansible_collections.wasinn.cluster.plugins.module_utils.plugin_descriptor import library_version, read_descriptor
 from ansible_collections.wasinn.cluster.plugins.module_utils.shim_config import ShimConfigError, read_shim_config
 
@@ -31,17 +37,6 @@ BACKENDS = {
     "openvino": b"ov_core_create",
     "pytorch": b"c10::Error",
     "tensorflowlite": b"TfLiteInterpreterCreate",
-}
-
-#: Library name prefix -> what brings it, for the remedy.
-PROVIDERS = {
-    "libwasmedge.so": "the role wasinn.cluster.wasmedge",
-    "libcuda.so": "the NVIDIA driver",
-    "libcudart.so": "the CUDA runtime of that major version",
-    "libcublas": "the CUDA runtime of that major version",
-    "libopenblas.so": "the distribution's OpenBLAS (libopenblas0, openblas)",
-    "libgomp.so": "the distribution's libgomp (libgomp1, libgomp)",
-    "libstdc++.so": "the distribution's libstdc++ (libstdc++6, libstdc++)",
 }
 
 
@@ -101,26 +96,33 @@ class Inspector:
         return info
 
     def _judge(self, path: str, closure: Closure) -> None:
+        where = read_distribution()
+
+        def named(needer: str) -> str:
+            return needer if needer == path else f"{needer} (loaded by {path})"
+
         for needer, name in closure.missing:
-            provider = [text for prefix, text in PROVIDERS.items() if name.startswith(prefix)]
-            via = "" if needer == path else f" (loaded by {path})"
+            why = closure.passed_over.get(name)
             self._say(
                 "missing_library",
-                f"{needer}{via} needs {name}, which is nowhere the loader looks on this machine.",
-                f"Install {(provider or ['the package that has it'])[0]}, or choose a build that does not need it.",
+                f"{named(needer)} needs {name}, which is nowhere the loader looks on this machine"
+                f"{f' ({why})' if why else ''}.",
+                f"Install {package(name, where)}, or choose a build that does not need it.",
             )
-        lacking: dict[str, list[tuple[str, str]]] = {}
-        for needer, library, version in closure.unmet:
-            lacking.setdefault(version, []).append((needer, library))
-        for version, pairs in lacking.items():
-            first = pairs[0][0] if pairs[0][0] == path else f"{pairs[0][0]} (loaded by {path})"
-            others = len({needer for needer, _library in pairs}) - 1
-            libraries = " and ".join(sorted({library for _needer, library in pairs}))
+        kinds: dict[tuple[str, str], list[Unmet]] = {}
+        for unmet in closure.unmet:
+            kinds.setdefault((unmet.library, unmet.version.rsplit("_", 1)[0]), []).append(unmet)
+        for (library, _kind), all_unmet in kinds.items():
+            worst = max(all_unmet, key=lambda unmet: version_tuple(unmet.version))
+            others = len({unmet.needer for unmet in all_unmet}) - 1
+            newest = worst.newest.rsplit("_", 1)[-1]
+            soname = os.path.basename(library)
             self._say(
                 "library_too_old",
-                f"{first}{f', like {others} more it loads,' if others else ''} needs {version}, "
-                f"which {libraries} on this machine does not have.",
-                "Use a build for an older distribution (such as manylinux_2_28), or a newer distribution here.",
+                f"{named(worst.needer)}{f', like {others} more it loads,' if others else ''} needs {worst.version} of "
+                f"{soname}; {library} on this machine{f' ({where.title})' if where.title else ''} "
+                f"{f'has up to {newest}' if newest else 'has none of the kind'}.",
+                f"Use a build for an older {soname}, or {first_release(worst.version, where)} here.",
             )
 
     # -- the three parts ----------------------------------------------------

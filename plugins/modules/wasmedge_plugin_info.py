@@ -13,8 +13,9 @@ description:
   - Reads the ELF files of libwasmedge, of the plugins and of the containerd shim, and says what a node would
     load, without running any of it.
   - Finds a plugin of another API version (libwasmedge passes such a plugin over silently), a static or musl
-    shim (it cannot load plugins at all), libraries the loader would miss, a distribution that is too old for a
-    file, plugins that are there twice, broken links and files that were cut short.
+    shim (it cannot load plugins at all), libraries the loader would miss and their packages, a distribution that
+    is too old for a file and the release that is not, plugins that are there twice, broken links and files that
+    were cut short.
   - Works on an installed node as well as on release archives, so that a wrong choice is seen before it is
     installed.
   - An empty path leaves that part out.

@@ -31,12 +31,20 @@ def render(signatures: Iterable[Any]) -> str:
 def _section(one: Any) -> Iterator[str]:
     yield f"## {one.check.replace('_', ' ').capitalize()}\n"
     yield "```text\n" + one.example + "\n```\n"
+    if one.codes:
+        statuses = " or ".join(str(code) for code in one.codes if code > 0)
+        yield f"Or no message at all, but exit status {statuses}.\n"
     yield f"{_fields(one.cause)}\n"
     yield f"**Remedy:** {_fields(one.remedy)}\n"
+    yield f"Source: {_links(one.source)}.\n"
 
 
 def _fields(text: str) -> str:
-    return re.sub(r"\{(\w+)\}", r"*\1*", text)
+    return re.sub(r"\{(\w+)\}", r"*\1*", text.replace("}{", "} or {"))
+
+
+def _links(text: str) -> str:
+    return re.sub(r"([\w.-]+/[\w.-]+)#(\d+)", r"[\g<0>](https://github.com/\1/issues/\2)", text)
 
 
 def _signatures(root: Path) -> Iterable[Any]:

@@ -8,11 +8,12 @@ import subprocess
 
 import pytest
 
-from tests.lint import specs, variables
+from tests.lint import specs, troubleshooting, variables
+from tests.lint.generated import write_or_check
 from tests.lint.roles import read_roles
 from tests.lint.runner import run_all
 from tests.lint.steps import Step
-from tests.lint.tree import Tree
+from tests.lint.tree import REPO, Tree
 
 SPECS = """
 argument_specs:
@@ -88,3 +89,23 @@ def test_a_step_that_passed_runs_again_only_when_its_files_change(repo, tmp_path
     assert states() == {"good": "same", "bad": "FAIL", "absent": "skip"}
     (repo / "roles/demo/tasks/main.yml").write_text("[]\n")
     assert states()["good"] == "ok"
+
+
+def test_the_page_of_failures_is_made_from_their_table(monkeypatch, tmp_path, capsys):
+    signatures = list(troubleshooting._signatures(REPO))
+    page = troubleshooting.render(signatures)
+    for one in signatures:
+        assert one.example in page
+        assert f"**Remedy:** {troubleshooting._fields(one.remedy)}" in page
+    assert "Or no message at all, but exit status 137." in page
+    assert "[WasmEdge/WasmEdge#3354](https://github.com/WasmEdge/WasmEdge/issues/3354)" in page
+    committed = (REPO / "docs/troubleshooting.md").read_text()
+    assert committed.endswith(page)
+    # Where a word differs, lint says so.
+    monkeypatch.setattr("sys.argv", ["troubleshooting", "--check"])
+    copy = tmp_path / "troubleshooting.md"
+    copy.write_text(committed)
+    assert write_or_check(copy, page, "troubleshooting") == 0
+    copy.write_text(committed.replace("restorecon", "another word"))
+    assert write_or_check(copy, page, "troubleshooting") == 1
+    assert "run `python -m tests.lint.troubleshooting`" in capsys.readouterr().out

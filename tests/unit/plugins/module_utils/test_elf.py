@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import os
 import platform
 import re
@@ -16,12 +15,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.wasinn.cluster.plugins.module_utils.elf import Elf, ElfError, ElfTruncated
-from ansible_collections.wasinn.cluster.plugins.module_utils.loader import (
-    Loader,
-    node_glibc,
-    read_ld_cache,
-    version_tuple,
-)
+from ansible_collections.wasinn.cluster.plugins.module_utils.loader import Loader, node_glibc
 
 PYTHON = os.path.realpath(sys.executable)
 
@@ -67,33 +61,6 @@ def test_symbols_agree_with_readelf() -> None:
     assert f"GLIBC_{node_glibc()}" in elf.version_definitions()
 
 
-def test_loader_finds_what_ldd_finds() -> None:
-    said = dict(
-        re.findall(
-            r"(\S+) => (/\S+)", subprocess.run(["ldd", PYTHON], capture_output=True, text=True, check=False).stdout
-        )
-    )
-    closure = Loader().closure(PYTHON)
-    assert closure.missing == []
-    assert closure.unmet == []
-    assert {name: os.path.realpath(path) for name, path in said.items()}.items() <= {
-        name: os.path.realpath(path) for name, path in closure.found.items()
-    }.items()
-    assert version_tuple("2.2.5") <= closure.glibc <= version_tuple(node_glibc())
-
-
-def test_cache_has_the_c_library() -> None:
-    cache = read_ld_cache()
-    assert any(os.path.exists(path) for path in cache["libc.so.6"])
-    assert ctypes.util.find_library("c") in cache
-
-
-def test_no_cache_is_no_error(tmp_path: Path) -> None:
-    assert read_ld_cache(str(tmp_path / "none")) == {}
-    (tmp_path / "broken").write_bytes(b"glibc-ld.so.cache1.1\xff\xff\xff\x00")
-    assert read_ld_cache(str(tmp_path / "broken")) == {}
-
-
 def test_static_program(compile_c) -> None:
     elf = Elf(str(compile_c("static", "int main(void) { return 0; }", "-static")))
     assert elf.static
@@ -112,38 +79,6 @@ def test_musl_program(compile_c) -> None:
     flags = ("-nostdlib", "-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1", "-pie", "-fPIE")
     elf = Elf(str(compile_c("musl", source, *flags)))
     assert elf.libc == "musl"
-
-
-def test_missing_library(compile_c, tmp_path: Path) -> None:
-    library = compile_c("libgone.so.1", "int gone(void) { return 1; }", "-shared", "-fPIC", "-Wl,-soname,libgone.so.1")
-    program = compile_c("program", "int gone(void); int main(void) { return gone(); }", str(library))
-    library.unlink()
-    assert Loader().closure(str(program)).missing == [(str(program), "libgone.so.1")]
-
-
-@pytest.mark.parametrize("tags", ["--enable-new-dtags", "--disable-new-dtags"])
-def test_origin_in_runpath_and_rpath(compile_c, tags: str) -> None:
-    shared = ("-shared", "-fPIC")
-    inner = compile_c("lib/libinner.so", "int inner(void) { return 1; }", *shared, "-Wl,-soname,libinner.so")
-    flags = (str(inner), "-Wl,-rpath,$ORIGIN/lib", f"-Wl,{tags}")
-    program = compile_c("program", "int inner(void); int main(void) { return inner(); }", *flags)
-    elf = Elf(str(program))
-    assert (elf.runpath or elf.rpath) == ["$ORIGIN/lib"]
-    assert os.path.realpath(Loader().closure(str(program)).found["libinner.so"]) == str(inner)
-
-
-def test_version_that_the_library_does_not_have(compile_c, tmp_path: Path) -> None:
-    new, old = tmp_path / "new.map", tmp_path / "old.map"
-    new.write_text("V_1 { old; }; V_2 { thing; };")
-    old.write_text("V_1 { old; };")
-    flags = ("-shared", "-fPIC", "-Wl,-soname,libthing.so")
-    source = "int old(void) { return 0; } int thing(void) { return 1; }"
-    library = compile_c("libthing.so", source, *flags, f"-Wl,--version-script={new}")
-    caller = "int thing(void); int main(void) { return thing(); }"
-    program = compile_c("program", caller, str(library), "-Wl,-rpath,$ORIGIN")
-    assert Loader().closure(str(program)).unmet == []
-    compile_c("libthing.so", source, *flags, f"-Wl,--version-script={old}")
-    assert Loader().closure(str(program)).unmet == [(str(program), str(library), "V_2")]
 
 
 @pytest.mark.parametrize("size", [0, 3, 63, 64, 500, 5000, -1])

@@ -53,6 +53,17 @@ def test_musl(monkeypatch) -> None:
     assert checks(machine) == ["glibc"]
 
 
+def test_old_glibc_names_the_release_that_will_do(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(node_checks, "node_glibc", lambda: "2.31")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text("ID=ubuntu\nID_LIKE=debian\n")
+    machine = Machine(str(tmp_path))
+    machine.system([], "2.34", "3.9")
+    (item,) = machine.findings
+    assert item["cause"] == "This machine has glibc 2.31; the runtime needs 2.34 or newer."
+    assert item["remedy"] == "Use Ubuntu 22.04 or newer on this machine."
+
+
 def test_own_socket_is_found_with_its_process() -> None:
     with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         tcp.bind(("127.0.0.1", 0))

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.wasinn.cluster.plugins.module_utils.archive import ArchiveError
+from ansible_collections.wasinn.cluster.plugins.module_utils.distribution import Distribution
 from ansible_collections.wasinn.cluster.plugins.module_utils.shim_config import ShimConfigError, parse, read_shim_config
 from ansible_collections.wasinn.cluster.plugins.module_utils.unpacked import unpacker
 from ansible_collections.wasinn.cluster.plugins.module_utils.wasmedge import inspect
 
 SHIM = "const char *WasmEdge_VersionGet(void); int main(void) { return WasmEdge_VersionGet() == 0; }"
 PLUGIN = "wasmedge/plugin/libwasmedgePluginWasiNN.so"
+BESIDE = "libbackend.so.1"
 
 
 class Node:
@@ -41,7 +43,11 @@ class Node:
 
 
 @pytest.fixture
-def node(tmp_path: Path, compile_c, make_plugin, make_library) -> Node:
+def node(tmp_path: Path, compile_c, make_plugin, make_library, monkeypatch) -> Node:
+    debian = Distribution(("debian",), "Debian 12")
+    monkeypatch.setattr(
+        "ansible_collections.wasinn.cluster.plugins.module_utils.wasmedge.read_distribution", lambda: debian
+    )
     return Node(tmp_path, compile_c, make_plugin, make_library)
 
 
@@ -130,9 +136,58 @@ def test_missing_library_of_the_plugin(node: Node) -> None:
     node.make_plugin(PLUGIN, 4, "-Wl,--no-as-needed", str(gone))
     gone.unlink()
     item = node.only_finding("missing_library")
-    assert "OpenBLAS" in item["remedy"]
+    assert item["remedy"] == "Install libopenblas0, or choose a build that does not need it."
     assert node.inspect()["plugins"][0]["missing"] == ["libopenblas.so.0"]
     assert node.inspect(dependencies=False)["findings"] == []
+
+
+def versioned(node: Node, path: str, soname: str, *versions: str) -> Path:
+    """A library that has one function for each version."""
+    script = node.root / "versions.map"
+    script.write_text("".join(f"{version} {{ f{index}; }};" for index, version in enumerate(versions)))
+    text = "".join(f"int f{index}(void) {{ return 0; }}" for index, _version in enumerate(versions))
+    flags = ("-shared", "-fPIC", "-nostdlib", f"-Wl,-soname,{soname}", f"-Wl,--version-script={script}")
+    return node.compile_c(path, text, *flags)
+
+
+@pytest.mark.parametrize(
+    ("soname", "there", "asked", "cause", "remedy"),
+    [
+        (
+            "libc.so.6",
+            ("GLIBC_2.4", "GLIBC_2.36"),
+            ("GLIBC_2.4", "GLIBC_2.36", "GLIBC_2.37", "GLIBC_2.38"),
+            "needs GLIBC_2.38 of libc.so.6; {library} on this machine (Debian 12) has up to 2.36.",
+            "Use a build for an older libc.so.6, or Debian 13 or newer here.",
+        ),
+        (
+            "libstdc++.so.6",
+            ("GLIBCXX_3.4.9", "GLIBCXX_3.4.30"),
+            ("GLIBCXX_3.4.9", "GLIBCXX_3.4.30", "GLIBCXX_3.4.32"),
+            "needs GLIBCXX_3.4.32 of libstdc++.so.6; {library} on this machine (Debian 12) has up to 3.4.30.",
+            "Use a build for an older libstdc++.so.6, or Debian 13 or newer here.",
+        ),
+        (
+            "libgomp.so.1",
+            ("GOMP_4.0",),
+            ("GOMP_4.0", "OACC_2.0"),
+            "needs OACC_2.0 of libgomp.so.1; {library} on this machine (Debian 12) has none of the kind.",
+            "Use a build for an older libgomp.so.1, or a newer distribution here.",
+        ),
+    ],
+)
+def test_versions_that_a_library_here_does_not_have(
+    node: Node, soname: str, there: tuple[str, ...], asked: tuple[str, ...], cause: str, remedy: str
+) -> None:
+    new = versioned(node, f"new/{soname}", soname, *asked)
+    caller = "".join(f"int f{index}(void); int g{index}(void) {{ return f{index}(); }}" for index in range(len(asked)))
+    flags = ("-shared", "-fPIC", "-nostdlib", f"-Wl,-soname,{BESIDE}", "-Wl,-rpath,$ORIGIN/old", str(new))
+    beside = node.compile_c(f"wasmedge/plugin/{BESIDE}", caller, *flags)
+    old = versioned(node, f"wasmedge/plugin/old/{soname}", soname, *there)
+    node.make_plugin(PLUGIN, 4, "-Wl,--no-as-needed", str(beside), "-Wl,-rpath,$ORIGIN", "-nostdlib")
+    item = node.only_finding("library_too_old")
+    assert item["cause"] == f"{beside} (loaded by {node.plugin}) " + cause.format(library=old)
+    assert item["remedy"] == remedy
 
 
 def test_two_copies_of_the_plugin(node: Node) -> None:
