@@ -102,7 +102,10 @@ mod tests {
     #[test]
     fn what_to_look_at_may_be_several() {
         let args = read(&["--read", "/dev/a", "--read=/dev/b", "--environment=A"]).unwrap();
-        assert_eq!((args.read.len(), args.environment), (2, vec!["A".to_string()]));
+        assert_eq!(
+            (args.read.len(), args.environment),
+            (2, vec!["A".to_string()])
+        );
     }
 
     #[test]

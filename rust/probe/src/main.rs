@@ -35,7 +35,11 @@ fn main() -> ExitCode {
         }
     };
     let looks = !(args.environment.is_empty() && args.read.is_empty());
-    match if looks { Ok(world::look(&args)) } else { ask(&args) } {
+    match if looks {
+        Ok(world::look(&args))
+    } else {
+        ask(&args)
+    } {
         Ok(report) => {
             println!("{report}");
             ExitCode::SUCCESS
