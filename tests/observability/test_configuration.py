@@ -22,10 +22,10 @@ def test_its_own_defaults_are_valid(program: Path, tmp_path: Path) -> None:
 
 def test_a_wrong_setting_is_named_with_its_line(program: Path, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
-    file.write_text('queue = 4\n[timeouts]\nqueue = "long"\n')
+    file.write_text("queue = 4\n[timeouts]\nqueue = \"long\"\n")
     checked = _check(program, file)
     assert checked.returncode == 2
-    assert f'{file}: line 3 (`queue = "long"`)' in checked.stderr
+    assert f"{file}: line 3 (`queue = \"long\"`)" in checked.stderr
 
 
 def test_a_missing_file_is_named(program: Path, tmp_path: Path) -> None:

@@ -58,8 +58,10 @@ def image(host):
 
 def look(host, image: str, *options: str) -> dict:
     words = f"--environment WASINN_CDI --read /dev/wasinn-test --read {LIBRARY}"
-    line = f"{CTR} run --rm --platform wasip1/wasm --runtime io.containerd.wasmedge.v1 {' '.join(options)} {image} cdi-test"
-    done = host.run(f"{line} /wasinn-probe.wasm {words}")
+    line = f"{CTR} run --rm --platform wasip1/wasm --runtime io.containerd.wasmedge.v1 {' '.join(options)} {image} wasinn-cdi-test"
+    # As role verify makes the image: the module at its root, by its release name.
+    module = f"/wasinn-probe-{image.rpartition(':')[2]}.wasm"
+    done = host.run(f"{line} {module} {words}")
     assert done.rc == 0, done.stdout + done.stderr
     return json.loads(done.stdout.strip().splitlines()[-1])
 
