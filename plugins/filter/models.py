@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "slots": 1,
     "replicas": None,
     "autoscale": {},
+    "gpu": 0,
     "resources": {},
     "hosts": [],
     "node_selector": {},

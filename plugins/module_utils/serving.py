@@ -16,6 +16,8 @@ from typing import Any
 Entry = Mapping[str, Any]
 
 MIB = 1 << 20
+#: The resource of NVIDIA's device plugin.
+GPU = "nvidia.com/gpu"
 #: llama-api-server's physical batch where none is given (its README, 0.28).
 UBATCH = 512
 
@@ -92,7 +94,7 @@ def units(
 
     :param families: rows ``{template, mark, file}``, as the role llamaedge has them.
     :param headers: what M(wasinn.cluster.gguf_info) says of an entry's file, by the entry's name, as far as known.
-    :param device: the plugin's target, C(AUTO), C(CPU) or C(GPU).
+    :param device: the plugin's target, C(AUTO), C(CPU) or C(GPU), of models that have no C(gpu) of their own.
     :param resources: Kubernetes resources of all pods, below an entry's own.
     :param overhead: bytes of a pod besides its model: server, runtime, shim.
     """
@@ -107,7 +109,8 @@ def units(
         files = {item["name"]: item for item in [entry, *own.values()]}
         known = [headers[name] for name in files if headers.get(name)]
         size = memory(entry, known, overhead) if len(known) == len(files) else {"request": _round(overhead)}
-        wanted = wanted_resources(size, resources, entry["resources"])
+        wanted = wanted_resources(size, resources, gpu_resources(entry), entry["resources"])
+        target = "GPU" if entry["gpu"] else device
         found.append(
             {
                 **entry,
@@ -116,7 +119,7 @@ def units(
                 "annotations": {**entry["annotations"], **checksums(entry, own)},
                 "files": list(files.values()),
                 "pools": [entry, *([own["embedding"]] if "embedding" in own else [])],
-                "preload": ";".join(f"{alias}:GGML:{device}:/models/{item['file']}" for alias, item in aliases.items()),
+                "preload": ";".join(f"{alias}:GGML:{target}:/models/{item['file']}" for alias, item in aliases.items()),
                 "command": command(with_threads(entry, wanted), own, families, headers),
             }
         )
@@ -198,6 +201,11 @@ def wanted_resources(size: Mapping[str, int], *given: Mapping[str, Any]) -> dict
             if key in size:
                 merged[part] = {**merged.get(part, {}), "memory": f"{size[key] // MIB}Mi"}
     return merged
+
+
+def gpu_resources(entry: Entry) -> dict[str, dict[str, Any]]:
+    """The GPUs of a pod; what cannot be shared is a limit, and the request follows it."""
+    return {"limits": {GPU: entry["gpu"]}} if entry["gpu"] else {}
 
 
 def with_threads(entry: Entry, resources: Mapping[str, Mapping[str, Any]]) -> Entry:

@@ -15,6 +15,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.serving import (
     COMPANIONS,
     FIXED,
     FLAGS,
+    GPU,
     PAIRS,
     SINGLE,
     UBATCH,
@@ -33,7 +34,7 @@ def judge(catalogue: Iterable[Entry]) -> list[Finding]:
     entries = {entry["name"]: entry for entry in catalogue}
     found: list[Finding] = []
     for entry in entries.values():
-        for check in (_options, _arguments, _companions, _scale):
+        for check in (_options, _gpus, _arguments, _companions, _scale):
             found += [finding(CHECK, f"{_the(entry)} {cause}.", remedy) for cause, remedy in check(entry, entries)]
     return found + list(_names(entries.values()))
 
@@ -79,6 +80,24 @@ def _options(entry: Entry, _entries: Mapping[str, Entry]) -> Iterator[tuple[str,
             "has server.tensor_split together with split_mode: none, which uses one GPU",
             "Remove one of the two.",
         )
+
+
+def _gpus(entry: Entry, _entries: Mapping[str, Entry]) -> Iterator[tuple[str, str]]:
+    count, server = entry["gpu"], entry["server"]
+    if count < 0:
+        yield f"has gpu: {count}", "Give a number of GPUs that is not negative."
+    if count <= 0:
+        return
+    if any(GPU in (entry["resources"].get(part) or {}) for part in ("limits", "requests")):
+        yield f"has both gpu and {GPU} among its resources", f"Remove {GPU} from its resources; gpu is enough."
+    shares = [share for share in str(server.get("tensor_split") or "").split(",") if share]
+    if len(shares) > count:
+        yield (
+            f"has {len(shares)} shares in server.tensor_split, but gpu: {count}",
+            "Give at most as many shares as GPUs.",
+        )
+    if (server.get("main_gpu") or 0) >= count:
+        yield f"has server.main_gpu {server['main_gpu']}, but gpu: {count}", "A pod counts its own GPUs from 0."
 
 
 def _arguments(entry: Entry, _entries: Mapping[str, Entry]) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 // SPDX-License-Identifier: Apache-2.0
 
-//! Command line of the probe: `--prompt TEXT --max-tokens N --alias NAME --threads N`.
+//! Command line of the probe: `--prompt TEXT --max-tokens N --alias NAME --threads N`,
+//! or `--environment NAME` and `--read PATH`, each any number of times.
 
 /// What to ask and of which model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,9 @@ pub struct Args {
     pub alias: String,
     /// Threads that compute, at least 1.
     pub threads: usize,
+    /// Names of variables and paths of files to look at, in place of asking a model.
+    pub environment: Vec<String>,
+    pub read: Vec<String>,
 }
 
 impl Default for Args {
@@ -25,6 +29,8 @@ impl Default for Args {
             // llama.cpp's threads wait for each other spinning: on a busy machine two were 30 times slower
             // than one (measured on 2 cores), and a probe has to be quick anywhere.
             threads: 1,
+            environment: Vec::new(),
+            read: Vec::new(),
         }
     }
 }
@@ -49,9 +55,11 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Args, String> {
             "--alias" => args.alias = value()?,
             "--max-tokens" => args.max_tokens = positive(&name, &value()?)?,
             "--threads" => args.threads = positive(&name, &value()?)?,
+            "--environment" => args.environment.push(value()?),
+            "--read" => args.read.push(value()?),
             other => {
                 return Err(format!(
-                    "unknown option '{other}'; known are --prompt TEXT, --max-tokens N, --alias NAME and --threads N"
+                    "unknown option '{other}'; known are --prompt TEXT, --max-tokens N, --alias NAME, --threads N, --environment NAME and --read PATH"
                 ))
             }
         }
@@ -88,6 +96,15 @@ mod tests {
         assert_eq!(
             (args.prompt.as_str(), args.max_tokens, args.alias.as_str()),
             ("2 + 2 =", 3, "chat")
+        );
+    }
+
+    #[test]
+    fn what_to_look_at_may_be_several() {
+        let args = read(&["--read", "/dev/a", "--read=/dev/b", "--environment=A"]).unwrap();
+        assert_eq!(
+            (args.read.len(), args.environment),
+            (2, vec!["A".to_string()])
         );
     }
 

@@ -6,11 +6,13 @@
 //! One JSON line on stdout: `text`, `prompt_tokens`, `completion_tokens` (the plugin's own counts),
 //! `load_ms` (model by alias until usable), `prompt_ms` (prompt until the first token), `generate_ms` (the
 //! tokens after the first), `tokens_per_second` (of those; 0 for fewer than two tokens), `backend`, and
-//! `llama_commit` where the plugin tells it. On failure: one line on stderr; exit 2 for a wrong option,
+//! `llama_commit` where the plugin tells it. With `--environment` or `--read` it asks no model and
+//! shows what of the container's world reaches it (see `world.rs`). On failure: one line on stderr; exit 2 for a wrong option,
 //! otherwise 1.
 
 mod args;
 mod failure;
+mod world;
 
 use failure::{explain, Step};
 use serde_json::{json, Value};
@@ -32,7 +34,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match ask(&args) {
+    let looks = !(args.environment.is_empty() && args.read.is_empty());
+    match if looks {
+        Ok(world::look(&args))
+    } else {
+        ask(&args)
+    } {
         Ok(report) => {
             println!("{report}");
             ExitCode::SUCCESS

@@ -89,3 +89,13 @@ def test_node_preflight() -> None:
     answer = run("node_preflight", memory="a lot")
     assert answer["failed"]
     assert "500M" in answer["msg"]
+
+
+def test_gpu_info() -> None:
+    answer = run("gpu_info")
+    assert not answer["changed"]
+    has = bool(answer["gpu"]["devices"])
+    assert has or (answer["labels"], answer["findings"]) == ({}, [])
+    (item,) = run("gpu_info", required=True)["findings"] if not has else [{"check": "gpu_missing"}]
+    assert item["check"] == "gpu_missing"
+    assert has or run("gpu_info", required=True, fail_on_findings=True)["failed"]
