@@ -62,6 +62,12 @@ REMOVE = """
         link: "{{ root }}/wasmedge/current"
         state: absent
 """
+ROLE = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role: {name: wasinn.cluster.wasmedge}
+"""
 
 
 @pytest.fixture
@@ -87,7 +93,7 @@ def publish(path: Path, content: bytes) -> None:
         handle.write(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
 
 
-def play(tmp_path: Path, text: str, *options: str) -> dict[str, Any]:
+def play(tmp_path: Path, text: str, *options: str, failures: int = 0) -> dict[str, Any]:
     """Runs the play; {task name: result} of the one host, and its counts as "stats"."""
     (tmp_path / "play.yml").write_text(text)
     (tmp_path / "ansible.cfg").touch()  # the user's own must not matter
@@ -114,7 +120,7 @@ def play(tmp_path: Path, text: str, *options: str) -> dict[str, Any]:
     assert start >= 0, done.stdout + done.stderr
     report = json.loads(done.stdout[start:])
     results = {task["task"]["name"]: task["hosts"].get("host", {}) for task in report["plays"][0]["tasks"]}
-    assert report["stats"]["host"]["failures"] == 0, json.dumps(results, indent=1)
+    assert report["stats"]["host"]["failures"] == failures, json.dumps(results, indent=1)
     return {**results, "stats": report["stats"]["host"]}
 
 
@@ -150,3 +156,29 @@ def test_from_mirror_to_node(tmp_path: Path, mirror: Path) -> None:
 
     assert play(tmp_path, REMOVE)["stats"]["changed"] == 1
     assert list((node / "wasmedge").iterdir()) == []
+
+
+def test_a_version_that_fails_gives_way_to_the_one_before(tmp_path: Path, mirror: Path) -> None:
+    prefix = tmp_path / "node/wasmedge"
+    (prefix / "0.14.0").mkdir(parents=True)
+    (prefix / "current").symlink_to("0.14.0")
+    options = {"__wasmedge_prefix": str(prefix), "wasmedge_plugins": [], "wasmedge_plugin_variant": "auto"}
+
+    result = play(tmp_path, ROLE, "-e", json.dumps(options), failures=1)  # its archive has no libwasmedge
+    assert os.readlink(prefix / "current") == "0.14.0"
+    assert (prefix / "0.14.1/bin/wasmedge").exists()
+    assert "no libwasmedge.so.0 in" in result["wasinn.cluster.node : Refuse to go on with open findings"]["msg"]
+    assert (
+        "WasmEdge 0.14.0, which was active before, is active again."
+        in result["wasinn.cluster.node : Refuse to go on with open findings"]["msg"]
+    )
+
+
+def test_what_nobody_has_built_ends_before_the_download(tmp_path: Path, mirror: Path) -> None:
+    versions = {"wasmedge": "0.13.5", "wasinn": "0.1.0", "llama_api_server": "0.28.1", "k3s": "v1.34.4+k3s1"}
+    result = play(tmp_path, PLAY, "-e", json.dumps({"artifacts_versions": versions}), failures=1)
+    assert (
+        "The builds of WasmEdge 0.13.5 are not known"
+        in result["wasinn.cluster.artifacts : Refuse what nobody has built"]["msg"]
+    )
+    assert not (tmp_path / "cache").exists()
