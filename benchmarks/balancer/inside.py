@@ -146,7 +146,7 @@ def _soak(plan: Plan, there: list[Program]) -> Iterator[dict[str, Any]]:
     began = time.monotonic()
     stream = False
     while (past := time.monotonic() - began) < plan.soak * 60:
-        seconds = min(60.0, max(plan.soak * 60 - past, SAMPLE_SECONDS))
+        seconds = round(min(60.0, max(plan.soak * 60 - past, SAMPLE_SECONDS)))  # wrk knows no part of a second
         with _wrk(program, 32, seconds, stream) as load:
             while load.poll() is None:
                 yield {

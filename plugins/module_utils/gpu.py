@@ -13,9 +13,9 @@ import csv
 import glob
 import os
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
 from typing import Any
+from xml.etree import ElementTree
 
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Finding, finding
 from ansible_collections.wasinn.cluster.plugins.module_utils.ports import read

@@ -17,7 +17,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.wasinn.cluster.plugins.module_utils.loader import node_glibc, version_tuple
+from ansible_collections.wasinn.cluster.plugins.module_utils.distribution import version_tuple
+from ansible_collections.wasinn.cluster.plugins.module_utils.gpu import kernel_version
+from ansible_collections.wasinn.cluster.plugins.module_utils.loader import node_glibc
 from ansible_collections.wasinn.cluster.plugins.module_utils.ports import read
 
 MACHINES = ("x86_64", "aarch64")
@@ -50,8 +52,9 @@ BUILDS = (
     Build("0.14.1", "cpu", "manylinux_2_28", MACHINES),
     # ... by Flatcar's recipe for llamaedge, which takes it for both architectures, ...
     Build("0.14.1", "cpu", "ubuntu20.04", MACHINES),
-    # ... by the same README and the names that upstream's utils/install_v2.sh makes for 0.14.1.
+    # ... by the same README.
     Build("0.14.1", "noavx", "ubuntu20.04", X86_64),
+    # Not confirmed: the names that upstream's utils/install_v2.sh makes for 0.14.1.
     Build("0.14.1", "cuda12", "ubuntu20.04", X86_64),
     Build("0.14.1", "cuda11", "ubuntu20.04", X86_64),
     # utils/install_v2.sh and .github/workflows/matrix-extensions.json; 0.15.0 and 0.16.2 in other projects' tests too.
@@ -92,16 +95,10 @@ class NoBuild(Exception):
         self.remedy = remedy
 
 
-def driver_version(text: str) -> str:
-    """The driver's version in the text of /proc/driver/nvidia/version, of the closed and of the open kernel module."""
-    found = re.search(r"^NVRM version:.*?Kernel Module\s+(?:for \S+\s+)?(\d+(?:\.\d+)+)", text, re.MULTILINE)
-    return found.group(1) if found else ""
-
-
 def this_node(root: str = "/") -> Node:
     """This machine. *root* lets tests look at another tree than the machine's."""
     flags = re.search(r"^(?:flags|Features)\s*:(.*)$", read(os.path.join(root, "proc/cpuinfo")), re.MULTILINE)
-    driver = driver_version(read(os.path.join(root, "proc/driver/nvidia/version")))
+    driver = kernel_version(read(os.path.join(root, "proc/driver/nvidia/version")))
     return Node(platform.machine(), node_glibc(), frozenset(flags.group(1).split() if flags else ()), driver)
 
 

@@ -13,7 +13,6 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.wasmedge_builds imp
     NoBuild,
     Node,
     choose,
-    driver_version,
     this_node,
 )
 
@@ -87,30 +86,6 @@ def test_every_build_can_be_chosen_but_those_that_another_one_replaces() -> None
     chosen = {choose("0.14.1", "auto", node).plugin for node in nodes}
     assert len(chosen) == 5
     assert len({(build.line, build.variant, build.platform) for build in BUILDS}) == len(BUILDS)
-
-
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        # of an H200's machine
-        (
-            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.173.02  Tue Jun 23 08:38:17 UTC 2026\n"
-            "GCC version:  gcc version 14.2.0 (Ubuntu 14.2.0-4ubuntu2~24.04.1)",
-            "580.173.02",
-        ),
-        # of a Jetson, from a public test
-        (
-            "NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  540.4.0  Release Build  (buildbrain@mobile-u64-6336-"
-            "d8000)  Tue Jan  7 17:35:12 PST 2025",
-            "540.4.0",
-        ),
-        # an old one, from a course
-        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  384.81  Wed Aug 17 22:24:07 PDT 2016", "384.81"),
-        ("", ""),
-    ],
-)
-def test_driver(text: str, version: str) -> None:
-    assert driver_version(text) == version
 
 
 def test_this_node(tmp_path: Path) -> None:
