@@ -4,9 +4,9 @@
 
 """Which of upstream's builds of WasmEdge and its WASI-NN/GGML plugin a node gets: one table, and the choice from it.
 
-The table has only builds whose names were confirmed. Left out for want of that: 0.14.0, CUDA builds for aarch64 (there
-is none with CUDA 11: WasmEdge #3885), CUDA and noavx builds of 0.15 and newer. manylinux2014 is for a glibc older than
-the runtime needs.
+Where a build's name comes from stands at its line; those of CUDA were not seen in a release's own list yet. Left out for
+want of any source: 0.14.0, CUDA builds for aarch64 (there is none with CUDA 11: WasmEdge #3885), CUDA and noavx builds of
+0.15 and newer. manylinux2014 is for a glibc older than the runtime needs.
 """
 
 from __future__ import annotations
