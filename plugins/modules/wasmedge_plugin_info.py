@@ -75,7 +75,7 @@ EXAMPLES = r"""
   wasinn.cluster.wasmedge_plugin_info:
     wasmedge_dir: files/WasmEdge-0.14.1-manylinux_2_28_x86_64.tar.gz
     plugin_dir: files/WasmEdge-plugin-wasi_nn-ggml-0.14.1-manylinux_2_28_x86_64.tar.gz
-    shim: files/containerd-shim-wasmedge-v1-0.1.0-wasmedge0.14-x86_64.tar.gz
+    shim: files/containerd-shim-wasmedge-v1-0.1.0-x86_64.tar.gz
     config: ''
     dependencies: false
   delegate_to: localhost

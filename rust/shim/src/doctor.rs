@@ -9,18 +9,20 @@ use serde_json::json;
 
 use crate::{
     config::{self, Config},
-    plugins::{self, Plugins},
+    engine,
+    plugins::Plugins,
 };
 
 /// Prints the report; succeeds if there is no problem.
 pub fn run(config: &Result<Config, String>) -> ExitCode {
     let plugins = Plugins::load(config);
+    let version = engine::version();
     let ok = plugins.problems.is_empty();
     let report = json!({
         "ok": ok,
         "shim": env!("CARGO_PKG_VERSION"),
         "config": { "path": config::PATH, "values": config.as_ref().ok() },
-        "wasmedge": { "version": plugins::library_version(), "built_for": plugins::BUILT_FOR },
+        "wasmedge": { "version": version, "plugin_api": engine::plugin_api(&version), "built_with": engine::BUILT_WITH },
         "plugins": plugins.files,
         "available": plugins.names,
         "problems": plugins.problems,

@@ -3,7 +3,7 @@
 
 //! One container: the module, its WASI world and the plugins, from start to exit code.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use anyhow::{anyhow, Context, Result};
 use containerd_shim_wasm::sandbox::{
@@ -13,12 +13,12 @@ use containerd_shim_wasm::sandbox::{
 use wasmedge_sdk::{
     error::{CoreCommonError, CoreError, WasmEdgeError},
     plugin::PluginManager,
-    vm::SyncInst,
     wasi::WasiModule,
-    AsInstance, Instance, Module, Store, Vm,
+    AsInstance, Instance,
 };
+use wasmedge_sys::{Executor, Loader, Store, Validator};
 
-use crate::{imports, plugins::Plugins, preload};
+use crate::{engine, module::Facts, plugins::Plugins, preload};
 
 /// The exit code when the shim could not run the module; 137, which runwasi gives, reads as "out of memory".
 const CANNOT_RUN: i32 = 125;
@@ -73,14 +73,14 @@ fn run(ctx: &impl RuntimeContext, plugins: &Plugins) -> Result<i32> {
         PluginManager::nn_preload(preloads.into_iter().map(Into::into).collect());
     }
 
-    let mut modules = plugin_modules(plugins)?;
+    let modules = plugin_modules(plugins)?;
     let provided = modules
         .iter()
         .filter_map(AsInstance::name)
         .chain([WASI.to_owned()])
         .collect();
-    require(&name, &imports::modules(&bytes), &provided, plugins)
-        .map_err(|error| anyhow!(error))?;
+    let facts = Facts::of(&bytes);
+    require(&name, &facts.imports, &provided, plugins).map_err(|error| anyhow!(error))?;
 
     let texts = |list: &'_ [String]| {
         list.iter()
@@ -95,20 +95,27 @@ fn run(ctx: &impl RuntimeContext, plugins: &Plugins) -> Result<i32> {
         Some(vec!["/:/"]),
     )?;
 
-    let mut imported: HashMap<String, &mut dyn SyncInst> = HashMap::new();
-    imported.insert(WASI.to_owned(), wasi.as_mut());
-    for module in &mut modules {
-        imported.insert(module.name().unwrap_or_default(), module);
+    let config = engine::configuration(facts.compiled)?;
+    let mut store = Store::create()?;
+    let mut executor = Executor::create(Some(&config), None)?;
+    executor.register_import_module(&mut store, wasi.as_mut())?;
+    for module in &modules {
+        executor.register_import_module(&mut store, module)?;
     }
-    let module = Module::from_bytes(None, bytes)
+    let module = Loader::create(Some(&config))?
+        .from_bytes(bytes)
         .with_context(|| format!("{name} is not a module WasmEdge can run"))?;
-    let mut vm = Vm::new(Store::new(None, imported)?);
-    vm.register_module(Some("main"), module)
+    Validator::create(Some(&config))?
+        .validate(&module)
+        .with_context(|| format!("{name} is not a module WasmEdge can run"))?;
+    let mut guest = executor
+        .register_active_module(&mut store, &module)
         .with_context(|| format!("{name} cannot be linked"))?;
 
     log::info!("running {name}, function {}", entrypoint.func);
-    let outcome = vm.run_func(Some("main"), &entrypoint.func, []);
-    drop(vm); // it borrows `wasi`
+    let outcome = guest
+        .get_func_mut(&entrypoint.func)
+        .and_then(|mut function| executor.call_func(&mut function, []));
     match outcome {
         Ok(_) => Ok(wasi.exit_code() as i32),
         // proc_exit ends a module this way.

@@ -8,8 +8,9 @@
 
 mod config;
 mod doctor;
-mod imports;
+mod engine;
 mod instance;
+mod module;
 mod plugins;
 mod preload;
 

@@ -18,11 +18,7 @@ use std::{
 use serde::Serialize;
 use wasmedge_sdk::plugin::PluginManager;
 
-use crate::config::Config;
-
-/// WasmEdge's version and plugin API that this shim was compiled for.
-pub const BUILT_FOR: &str = env!("SHIM_WASMEDGE_VERSION");
-const PLUGIN_API: &str = env!("SHIM_PLUGIN_API");
+use crate::{config::Config, engine};
 
 /// Plugins inside libwasmedge itself (since 0.14); llama-api-server.wasm imports this one.
 const BUILT_IN: [&str; 1] = ["wasi_logging"];
@@ -74,23 +70,14 @@ impl Plugins {
     }
 }
 
-/// The version of the libwasmedge in this process.
-pub fn library_version() -> String {
-    extern "C" {
-        fn WasmEdge_VersionGet() -> *const c_char;
-    }
-    // SAFETY: libwasmedge returns a static string.
-    unsafe { CStr::from_ptr(WasmEdge_VersionGet()) }
-        .to_string_lossy()
-        .into_owned()
-}
-
 fn load_folder(config: &Config) -> Plugins {
     let mut plugins = Plugins::default();
-    let library = library_version();
-    if library != BUILT_FOR {
+    let library = engine::version();
+    let api = engine::plugin_api(&library);
+    if api.is_none() {
         plugins.problems.push(format!(
-            "libwasmedge is {library}, but this shim was built for {BUILT_FOR}: install libwasmedge, shim and plugins of one line"
+            "libwasmedge is {library}, which this shim does not know: install {} or the shim for it",
+            engine::known()
         ));
     }
     let folder = config.plugin_dir.display();
@@ -104,7 +91,7 @@ fn load_folder(config: &Config) -> Plugins {
             .push(format!("the plugin folder {folder} holds no *.so file; install the WASI-NN plugin there")),
         Ok(paths) => {
             for path in paths {
-                let file = look_at(path, config, &plugins.files);
+                let file = look_at(path, config, api, &plugins.files);
                 plugins.files.push(file);
             }
         }
@@ -135,7 +122,7 @@ fn load_with_wasmedge(plugins: &mut Plugins) {
             Err(error) => format!("WasmEdge cannot load it: {error}; install it again"),
             Ok(()) => format!(
                 "WasmEdge {} passed over it without a reason; install the plugin of the very same release",
-                library_version()
+                engine::version()
             ),
         });
     }
@@ -164,7 +151,7 @@ fn shared_objects(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// Reads a file's descriptor and decides; `loaded` then says what is to become of it.
-fn look_at(path: PathBuf, config: &Config, before: &[PluginFile]) -> PluginFile {
+fn look_at(path: PathBuf, config: &Config, api: Option<u32>, before: &[PluginFile]) -> PluginFile {
     let mut file = PluginFile {
         path,
         name: None,
@@ -175,7 +162,7 @@ fn look_at(path: PathBuf, config: &Config, before: &[PluginFile]) -> PluginFile 
     match read_descriptor(&file.path) {
         Err(cause) => file.refuse(cause),
         Ok((name, api_version)) => {
-            match verdict(&name, api_version, config, before) {
+            match verdict(&name, api_version, api, config, before) {
                 Verdict::Load => file.loaded = true,
                 Verdict::LeaveOut => {}
                 Verdict::Refuse(cause) => file.refuse(cause),
@@ -194,14 +181,22 @@ enum Verdict {
     Refuse(String),
 }
 
-fn verdict(name: &str, api_version: u32, config: &Config, before: &[PluginFile]) -> Verdict {
+/// `wanted` is the plugin API of the libwasmedge here, where that is known.
+fn verdict(
+    name: &str,
+    api_version: u32,
+    wanted: Option<u32>,
+    config: &Config,
+    before: &[PluginFile],
+) -> Verdict {
     if !config.allows(name) {
         return Verdict::LeaveOut;
     }
-    if api_version.to_string() != PLUGIN_API {
+    if let Some(wanted) = wanted.filter(|&wanted| wanted != api_version) {
+        let library = engine::version();
         return Verdict::Refuse(format!(
-            "it has plugin API version {api_version}, but WasmEdge {BUILT_FOR} takes {PLUGIN_API} only; \
-             install the plugin of WasmEdge {BUILT_FOR}"
+            "it has plugin API version {api_version}, but WasmEdge {library} takes {wanted} only; \
+             install the plugin of WasmEdge {library}"
         ));
     }
     match before.iter().find(|file| file.loaded && file.name.as_deref() == Some(name)) {
@@ -284,8 +279,10 @@ fn loader_error() -> String {
 mod tests {
     use super::*;
 
-    fn api() -> u32 {
-        PLUGIN_API.parse().unwrap()
+    const API: u32 = 4;
+
+    fn judge(name: &str, api: u32, config: &Config, before: &[PluginFile]) -> Verdict {
+        verdict(name, api, Some(API), config, before)
     }
 
     #[test]
@@ -294,16 +291,13 @@ mod tests {
             plugins: vec!["wasi_nn".to_owned()],
             ..Config::default()
         };
-        assert_eq!(verdict("wasi_nn", api(), &config, &[]), Verdict::Load);
-        assert_eq!(
-            verdict("wasi_crypto", api(), &config, &[]),
-            Verdict::LeaveOut
-        );
-        let Verdict::Refuse(cause) = verdict("wasi_nn", api() - 1, &config, &[]) else {
+        assert_eq!(judge("wasi_nn", API, &config, &[]), Verdict::Load);
+        assert_eq!(judge("wasi_crypto", API, &config, &[]), Verdict::LeaveOut);
+        let Verdict::Refuse(cause) = judge("wasi_nn", API - 1, &config, &[]) else {
             panic!()
         };
         assert!(
-            cause.contains(&format!("API version {}", api() - 1)) && cause.contains("install"),
+            cause.contains(&format!("API version {}", API - 1)) && cause.contains("install"),
             "{cause}"
         );
     }
@@ -313,11 +307,11 @@ mod tests {
         let first = PluginFile {
             path: "/p/a.so".into(),
             name: Some("wasi_nn".to_owned()),
-            api_version: Some(api()),
+            api_version: Some(API),
             loaded: true,
             error: None,
         };
-        let Verdict::Refuse(cause) = verdict("wasi_nn", api(), &Config::default(), &[first]) else {
+        let Verdict::Refuse(cause) = judge("wasi_nn", API, &Config::default(), &[first]) else {
             panic!()
         };
         assert!(cause.contains("/p/a.so"), "{cause}");

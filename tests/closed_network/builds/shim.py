@@ -11,12 +11,12 @@ from __future__ import annotations
 
 VERSION = "0.1.0"
 RELEASE = f"https://github.com/wasinn/wasinn.cluster/releases/download/v{VERSION}"
-ARCHIVE = f"containerd-shim-wasmedge-v1-{VERSION}-wasmedge0.14-x86_64.tar.gz"
+ARCHIVE = f"containerd-shim-wasmedge-v1-{VERSION}-x86_64.tar.gz"
 # What runwasi ships, as far as the refusal of it goes: an ELF file without an interpreter.
 STATIC_RELEASE = "https://github.com/containerd/runwasi/releases/download/containerd-shim-wasmedge/v0.6.0"
 STATIC_ARCHIVE = "containerd-shim-wasmedge-x86_64-linux-musl.tar.gz"
 
-DESCRIPTION = "the shim from rust/shim, for WasmEdge 0.14.1"
+DESCRIPTION = "the shim from rust/shim, built with WasmEdge 0.14.1's headers"
 INPUTS = ("tests/closed_network/builds/shim.py", "rust/shim", "rust/Cargo.toml", "rust/Cargo.lock")
 NEEDS = ()
 
