@@ -22,9 +22,21 @@ def findings_text(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> str:
     return "\n".join([f"{len(lines)} {noun} in the way:", *lines])
 
 
+def failure_finding(result: Mapping[str, Any], task: str) -> dict[str, str]:
+    """Return a finding that tells why a task failed, its items' messages included."""
+    items = [item for item in result.get("results") or [] if item.get("failed")]
+    messages = [str(item.get("msg") or item.get("module_stderr") or "").strip() for item in items or [result]]
+    said = "; ".join(dict.fromkeys(message for message in messages if message)) or "it gave no reason"
+    return {
+        "check": "task_failed",
+        "cause": f"The task '{task}' failed: {said.rstrip('.')}.",
+        "remedy": "Mend this, or run again with -vvv to see all of it.",
+    }
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Any]:
         """Return the filters of this file by name."""
-        return {"findings_text": findings_text}
+        return {"findings_text": findings_text, "failure_finding": failure_finding}

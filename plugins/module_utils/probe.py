@@ -17,7 +17,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,8 @@ MODELS = "/models"
 SHIM_SAYS = re.compile(r"^containerd-shim-wasmedge: (?P<cause>.+?)(?:; (?P<remedy>[^;\n]+))?$", re.MULTILINE)
 #: Ends of long outputs that are kept, in characters: the cause stands near the end.
 TAIL = 4000
+#: Seconds between two looks at a running probe's memory.
+WATCH_SECONDS = 0.1
 #: Seconds that clearing up may take after the probe's own time is over.
 CLEANUP_SECONDS = 30
 
@@ -57,18 +59,30 @@ class Question:
 
 @dataclass
 class Outcome:
-    """How a command ended. *seconds* is wall time; *code* is ``None`` if it did not end in time."""
+    """How a command ended. *seconds* is wall time; *code* is ``None`` if it did not end in time.
+
+    *peak_memory_bytes* is 0 where nobody could tell.
+    """
 
     command: list[str]
     code: int | None = None
     stdout: str = ""
     stderr: str = ""
     seconds: float = 0
+    peak_memory_bytes: int = 0
     findings: list[Finding] = field(default_factory=list)
 
 
-def execute(command: Sequence[str], timeout: float, env: dict[str, str] | None = None) -> Outcome:
-    """Runs a command in a process group of its own, and ends all of the group where it takes too long."""
+def execute(
+    command: Sequence[str],
+    timeout: float,
+    env: dict[str, str] | None = None,
+    memory: Callable[[int], int] | None = None,
+) -> Outcome:
+    """Runs a command in a process group of its own, and ends all of the group where it takes too long.
+
+    *memory* tells the peak of a process, given its number, while it runs: what counts it is gone with it.
+    """
     outcome = Outcome(list(command))
     started = time.monotonic()
     try:
@@ -86,14 +100,47 @@ def execute(command: Sequence[str], timeout: float, env: dict[str, str] | None =
         cause = f"{command[0]} cannot be run: {error.strerror}."
         outcome.findings.append(finding("program_missing", cause, "Install it, or name it in the task's parameters."))
         return outcome
-    try:
-        outcome.stdout, outcome.stderr = child.communicate(timeout=timeout)
-        outcome.code = child.returncode
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        outcome.stdout, outcome.stderr = child.communicate()
+    deadline = started + timeout
+    while outcome.code is None:
+        left = deadline - time.monotonic()
+        try:
+            # communicate() may be called again after its timeout; nothing that was read is lost.
+            outcome.stdout, outcome.stderr = child.communicate(
+                timeout=max(0, min(left, WATCH_SECONDS if memory else left))
+            )
+            outcome.code = child.returncode
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= deadline:
+                os.killpg(child.pid, signal.SIGKILL)
+                outcome.stdout, outcome.stderr = child.communicate()
+                break
+            if memory:
+                outcome.peak_memory_bytes = max(outcome.peak_memory_bytes, memory(child.pid))
     outcome.seconds = time.monotonic() - started
     return outcome
+
+
+def process_peak(pid: int) -> int:
+    """The most memory a process had resident so far, in bytes; 0 where it is gone (proc_pid_status(5), VmHWM)."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+            return next((int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM:")), 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def cgroup_peak(path: str, root: str = "/sys/fs/cgroup") -> int:
+    """The most memory a cgroup used so far, in bytes, page cache counted; 0 where it is gone.
+
+    cgroup v2 has memory.peak since Linux 5.19, v1 memory.max_usage_in_bytes; else what is used now.
+    """
+    for name in (f"{path}/memory.peak", f"memory/{path}/memory.max_usage_in_bytes", f"{path}/memory.current"):
+        try:
+            with open(f"{root}/{name}", encoding="ascii") as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            continue
+    return 0
 
 
 @dataclass(frozen=True)
@@ -113,7 +160,7 @@ class Program:
         if not os.path.isfile(self.module):
             cause = f"There is no probe module {self.module}."
             return Outcome(command, findings=[finding("probe_module", cause, "Run the role wasinn.cluster.shim.")])
-        return execute(command, question.timeout, env)
+        return execute(command, question.timeout, env, process_peak)
 
 
 @dataclass(frozen=True)
@@ -134,7 +181,8 @@ class Container:
             return Outcome(list(self.ctr.command), findings=known)
         name = f"wasinn-probe-{secrets.token_hex(6)}"
         command = self.command(question, name, entrypoint)
-        outcome = execute(command, question.timeout)
+        # ctr puts a container's cgroup at /namespace/name.
+        outcome = execute(command, question.timeout, memory=lambda _pid: cgroup_peak(f"{self.ctr.namespace}/{name}"))
         if outcome.code != 0:
             self.clean(name)
         return outcome
@@ -214,6 +262,7 @@ def report(outcome: Outcome, question: Question, expect: str = "") -> dict[str, 
     return {
         **answer,
         "seconds": round(outcome.seconds, 3),
+        "peak_memory_bytes": outcome.peak_memory_bytes,
         "command": outcome.command,
         "return_code": outcome.code,
         "stderr_tail": outcome.stderr[-TAIL:],

@@ -162,6 +162,14 @@ seconds:
   description: Wall time of the whole command.
   returned: when it was run
   type: float
+peak_memory_bytes:
+  description:
+    - The most memory that the container (its cgroup) or the program used, looked at ten times a second.
+    - A container's counts the page cache it filled. A model that was in memory already counts for nothing.
+    - V(0) where nothing told it.
+  returned: when it was run
+  type: int
+  sample: 136314880
 command:
   description: The command that was run.
   returned: when it was run

@@ -22,9 +22,11 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.probe import (
     Outcome,
     Program,
     Question,
+    cgroup_peak,
     check_names,
     execute,
     parse_answer,
+    process_peak,
     report,
 )
 
@@ -240,3 +242,28 @@ def test_long_outputs_are_cut(question: Question) -> None:
     answer = report(outcome, question)
     assert len(answer["stderr_tail"]) == 4000
     assert answer["stderr_tail"].endswith("the end")
+
+
+def test_memory_is_read_while_the_command_runs(tmp_path: Path) -> None:
+    """The page cache and the cgroup go with the process: a figure read afterwards would be 0."""
+    seen = iter([5, 9, 7])
+    outcome = execute(["sleep", "0.6"], 20, memory=lambda _pid: next(seen, 1))
+    assert (outcome.code, outcome.peak_memory_bytes) == (0, 9)
+    fill = "import time; held = b'x' * (64 << 20); time.sleep(0.5)"
+    assert execute(["python3", "-c", fill], 20, memory=process_peak).peak_memory_bytes > 64 << 20
+    assert process_peak(2**22 + 1) == 0
+
+
+def test_output_is_whole_however_often_memory_is_looked_at() -> None:
+    outcome = execute(["sh", "-c", "for i in 1 2 3 4; do echo $i; sleep 0.15; done"], 20, memory=lambda _pid: 1)
+    assert outcome.stdout == "1\n2\n3\n4\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["wasinn/p/memory.peak", "memory/wasinn/p/memory.max_usage_in_bytes", "wasinn/p/memory.current"]
+)
+def test_a_cgroups_peak_is_found_in_both_versions(tmp_path: Path, name: str) -> None:
+    assert cgroup_peak("wasinn/p", str(tmp_path)) == 0
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("1234\n")
+    assert cgroup_peak("wasinn/p", str(tmp_path)) == 1234
