@@ -23,11 +23,25 @@ _PATH = "/chat/completions"
 
 
 class ChatError(Exception):
-    """One sentence; ``retryable`` if the same request may succeed a moment later."""
+    """One sentence; ``retryable`` if the same request may succeed a moment later.
 
-    def __init__(self, message: str, retryable: bool = True, status: int = 0, content: str = "") -> None:
+    ``cause`` is the same few words for all failures of a kind, to count them by; ``retry_after`` the seconds that the
+    server asked to wait (RFC 9110, section 10.2.3; its form with a date is passed over).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        retryable: bool = True,
+        status: int = 0,
+        content: str = "",
+        cause: str = "",
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.cause = cause or (f"status {status}" if status not in (0, 200) else "wrong content")
+        self.retry_after = retry_after
         self.status = status
         self.content = content
         self.attempts = 1
@@ -35,7 +49,10 @@ class ChatError(Exception):
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """What to ask; ``timeout`` in seconds for the whole answer."""
+    """What to ask; ``timeout`` in seconds for the whole answer.
+
+    Without a ``model`` the server chooses. ``tls`` saves many requests from reading the CA certificates each.
+    """
 
     url: str
     model: str
@@ -48,6 +65,7 @@ class ChatRequest:
     api_key: str = ""
     validate_certs: bool = True
     ca_path: str = ""
+    tls: ssl.SSLContext | None = None
 
     @property
     def endpoint(self) -> str:
@@ -59,7 +77,11 @@ class ChatRequest:
 
     def body(self) -> bytes:
         """The JSON body (UTF-8)."""
-        content: dict[str, t.Any] = {"model": self.model, "messages": list(self.messages), "stream": self.stream}
+        content: dict[str, t.Any] = {"messages": list(self.messages), "stream": self.stream}
+        if self.model:
+            content["model"] = self.model
+        if self.stream:
+            content["stream_options"] = {"include_usage": True}
         if self.max_tokens is not None:
             content["max_tokens"] = self.max_tokens
         if self.temperature is not None:
@@ -89,39 +111,53 @@ def chat(request: ChatRequest) -> ChatResult:
     started = time.monotonic()
     deadline = started + request.timeout
     connection = _connect(request)
+    status = 0
     try:
-        response = _send(connection, request)
-        if response.status != 200:
-            raise _status_error(request, response.status, _read(response, deadline))
+        connection.connect()
+        clock = _Clock(connection.sock, deadline)
+        _send(connection, request)
+        clock.wait()
+        response = connection.getresponse()
+        status = response.status
+        if status != 200:
+            raise _status_error(request, response, _read(response, clock))
         if request.stream:
-            return _streamed(request, response, started, deadline)
-        return _whole(request, response, started, deadline)
-    except ChatError:
+            return _streamed(request, response, started, clock)
+        return _whole(request, response, started, clock)
+    except ChatError as exc:
+        exc.status = exc.status or status
         raise
     except (socket.timeout, TimeoutError) as exc:
         raise ChatError(
             f"{request.endpoint} did not answer within {request.timeout:g} s; "
-            "the model may be loading or the node overloaded: see the pod's log, or raise the timeout"
+            "the model may be loading or the node overloaded: see the pod's log, or raise the timeout",
+            status=status,
+            cause="timeout",
         ) from exc
     except ssl.SSLError as exc:
         raise ChatError(
             f"the TLS handshake with {request.endpoint} failed ({exc.reason or exc}); give the right CA in ca_path "
             "or set validate_certs to false",
             retryable=False,
+            cause="TLS",
         ) from exc
     except socket.gaierror as exc:
         raise ChatError(
-            f"the name in {request.endpoint} cannot be resolved ({exc.strerror}); correct the URL or the DNS"
+            f"the name in {request.endpoint} cannot be resolved ({exc.strerror}); correct the URL or the DNS",
+            cause="name not resolved",
         ) from exc
     except ConnectionRefusedError as exc:
         raise ChatError(
             f"{request.endpoint} refused the connection: nothing listens there; see whether the pods are ready and the "
-            "port is right"
+            "port is right",
+            cause="connection refused",
         ) from exc
     except (OSError, http.client.HTTPException) as exc:
         raise ChatError(
             f"the connection to {request.endpoint} broke ({exc or type(exc).__name__}); "
-            "see the log of the pod that answered"
+            "see the log of the pod that answered",
+            status=status,
+            cause="broken connection",
         ) from exc
     finally:
         connection.close()
@@ -142,6 +178,38 @@ def check_expectation(result: ChatResult, pattern: str) -> None:
         )
 
 
+def tls_context(ca_path: str = "", validate_certs: bool = True) -> ssl.SSLContext:
+    """How servers are verified: by the certificates in a file, the system's, or not at all.
+
+    :raises ChatError: where the file is none.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_path or None)
+    except OSError as exc:
+        raise ChatError(
+            f"{ca_path} is no file of CA certificates ({exc}); correct ca_path", retryable=False, cause="TLS"
+        ) from exc
+    if not validate_certs:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class _Clock:
+    """Lets each read wait no longer than the whole answer may still take."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def wait(self) -> None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if self._sock.fileno() >= 0:  # a response read to its end has closed it
+            self._sock.settimeout(left)
+
+
 def _connect(request: ChatRequest) -> http.client.HTTPConnection:
     parts = urlsplit(request.endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -152,19 +220,11 @@ def _connect(request: ChatRequest) -> http.client.HTTPConnection:
         raise ChatError(f"{request.url!r} has no valid port; correct it", retryable=False) from exc
     if parts.scheme == "http":
         return http.client.HTTPConnection(parts.hostname, port, timeout=request.timeout)
-    try:
-        context = ssl.create_default_context(cafile=request.ca_path or None)
-    except OSError as exc:
-        raise ChatError(
-            f"{request.ca_path} is no file of CA certificates ({exc}); correct ca_path", retryable=False
-        ) from exc
-    if not request.validate_certs:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = request.tls or tls_context(request.ca_path, request.validate_certs)
     return http.client.HTTPSConnection(parts.hostname, port, timeout=request.timeout, context=context)
 
 
-def _send(connection: http.client.HTTPConnection, request: ChatRequest) -> http.client.HTTPResponse:
+def _send(connection: http.client.HTTPConnection, request: ChatRequest) -> None:
     parts = urlsplit(request.endpoint)
     headers = {
         "Content-Type": "application/json",
@@ -175,11 +235,10 @@ def _send(connection: http.client.HTTPConnection, request: ChatRequest) -> http.
     headers.update(request.headers)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     connection.request("POST", target, body=request.body(), headers=headers)
-    return connection.getresponse()
 
 
-def _whole(request: ChatRequest, response: http.client.HTTPResponse, started: float, deadline: float) -> ChatResult:
-    content = _object(_read(response, deadline), request.endpoint)
+def _whole(request: ChatRequest, response: http.client.HTTPResponse, started: float, clock: _Clock) -> ChatResult:
+    content = _object(_read(response, clock), request.endpoint)
     try:
         choice = content["choices"][0]
         text = choice["message"]["content"]
@@ -198,24 +257,25 @@ def _whole(request: ChatRequest, response: http.client.HTTPResponse, started: fl
     )
 
 
-def _streamed(request: ChatRequest, response: http.client.HTTPResponse, started: float, deadline: float) -> ChatResult:
+def _streamed(request: ChatRequest, response: http.client.HTTPResponse, started: float, clock: _Clock) -> ChatResult:
     kind = response.getheader("Content-Type") or "no type"
     if not kind.startswith("text/event-stream"):
-        body = _read(response, deadline)
+        body = _read(response, clock)
         raise ChatError(
             f"{request.endpoint} was asked for a stream but answered {kind}: {_short(body)}; "
             "this server does not stream",
             retryable=False,
         )
     result = ChatResult(content="", status=response.status, latency_s=0.0)
-    for data in _events(response, deadline):
+    for data in _events(response, clock):
         if data == "[DONE]":
             result.latency_s = round(time.monotonic() - started, 3)
             return result
         chunk = _object(data, request.endpoint)
         if "error" in chunk:
             raise ChatError(
-                f"{request.endpoint} broke the stream off with {_short(json.dumps(chunk['error']))}; see its log"
+                f"{request.endpoint} broke the stream off with {_short(json.dumps(chunk['error']))}; see its log",
+                cause="broken stream",
             )
         _add_chunk(result, chunk, request.endpoint)
         if result.content and result.ttft_s is None:
@@ -224,6 +284,7 @@ def _streamed(request: ChatRequest, response: http.client.HTTPResponse, started:
         f"the stream of {request.endpoint} ended after {result.chunks} chunks without [DONE]; "
         "see the log of the pod that answered",
         content=result.content,
+        cause="broken stream",
     )
 
 
@@ -240,12 +301,11 @@ def _add_chunk(result: ChatResult, chunk: dict[str, t.Any], endpoint: str) -> No
         result.finish_reason = choice.get("finish_reason") or result.finish_reason
 
 
-def _events(response: http.client.HTTPResponse, deadline: float) -> t.Iterator[str]:
+def _events(response: http.client.HTTPResponse, clock: _Clock) -> t.Iterator[str]:
     """The data of each server-sent event (WHATWG HTML, section 9.2.6)."""
     data: list[str] = []
     while True:
-        if time.monotonic() > deadline:
-            raise TimeoutError
+        clock.wait()
         line = response.readline(_BODY_LIMIT)
         if not line:
             return
@@ -257,11 +317,10 @@ def _events(response: http.client.HTTPResponse, deadline: float) -> t.Iterator[s
             data = []
 
 
-def _read(response: http.client.HTTPResponse, deadline: float) -> str:
+def _read(response: http.client.HTTPResponse, clock: _Clock) -> str:
     blocks: list[bytes] = []
     while sum(map(len, blocks)) < _BODY_LIMIT:
-        if time.monotonic() > deadline:
-            raise TimeoutError
+        clock.wait()
         block = response.read1(65536)  # what has come, or the deadline would wait for a full block
         if not block:
             break
@@ -279,7 +338,9 @@ def _object(text: str, endpoint: str) -> dict[str, t.Any]:
     return content
 
 
-def _status_error(request: ChatRequest, status: int, body: str) -> ChatError:
+def _status_error(request: ChatRequest, response: http.client.HTTPResponse, body: str) -> ChatError:
+    status = response.status
+    wait = response.getheader("Retry-After") or ""
     said = f": {_short(body)}" if body.strip() else ""
     remedies = {
         400: "correct the request",
@@ -295,6 +356,7 @@ def _status_error(request: ChatRequest, status: int, body: str) -> ChatError:
         retryable=status >= 500 or status in (404, 408, 425, 429),
         status=status,
         content=body,
+        retry_after=float(wait) if wait.isdigit() else None,
     )
 
 

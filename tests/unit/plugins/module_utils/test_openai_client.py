@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.server
 import json
 import socket
@@ -215,3 +216,49 @@ def test_expectation(server: Server) -> None:
         check_expectation(result, "Rome")
     assert caught.value.content == "Paris."
     assert not caught.value.retryable
+
+
+def test_without_a_model_the_server_chooses(server: Server) -> None:
+    request = dataclasses.replace(server.request(), model="")
+    chat(request)
+    assert "model" not in server.seen[2]
+
+
+def test_a_stream_is_asked_for_its_token_counts(server: Server) -> None:
+    server.stream(chunk("Paris."), "data: [DONE]\n\n")
+    chat(server.request(stream=True))
+    assert server.seen[2]["stream_options"] == {"include_usage": True}
+
+
+def test_a_broken_stream_has_a_status_and_a_cause(server: Server) -> None:
+    server.stream(chunk("Par"))
+    with pytest.raises(ChatError) as caught:
+        chat(server.request(stream=True))
+    assert (caught.value.status, caught.value.cause) == (200, "broken stream")
+
+
+def test_a_read_waits_no_longer_than_the_answer_may_take(server: Server) -> None:
+    """Each read used to get the whole timeout again."""
+    server.stream(*[chunk("a")] * 40)
+    server.pause = 0.4
+    began = time.monotonic()
+    with pytest.raises(ChatError) as caught:
+        chat(server.request(stream=True, timeout=1.0))
+    assert caught.value.cause == "timeout"
+    assert time.monotonic() - began < 10  # not the 16 s that all of it takes
+    assert not caught.value.retry_after
+
+
+def test_a_server_that_asks_to_wait_is_heard(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.status = 429
+    send = Handler.send_header
+
+    def with_wait(self: Handler, name: str, value: str) -> None:
+        send(self, name, value)
+        if name == "Content-Type":
+            send(self, "Retry-After", "7")
+
+    monkeypatch.setattr(Handler, "send_header", with_wait)
+    with pytest.raises(ChatError) as caught:
+        chat(server.request())
+    assert (caught.value.retry_after, caught.value.cause) == (7.0, "status 429")
