@@ -8,7 +8,7 @@ STEP := $(PYTHON) -m tests.demo
 ARGS ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo machines mirror site preflight verify reset kubectl lint test bench clean distclean
+.PHONY: help setup demo machines mirror site preflight verify report reset kubectl lint test bench clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -34,6 +34,9 @@ preflight: setup ## playbook preflight against the demo machines
 
 verify: setup ## playbook verify against the demo machines
 	@$(STEP) verify $(ARGS)
+
+report: setup ## playbook report against the demo machines: Markdown, JSON and a page, in .cache/demo/report
+	@$(STEP) report $(ARGS)
 
 reset: setup ## playbook reset against the demo machines
 	@$(STEP) reset $(ARGS)

@@ -93,7 +93,7 @@ def run_phase(phase: Phase, requests: t.Sequence[ChatRequest], deadline: float) 
 
     started = time.monotonic()
     with ThreadPoolExecutor(phase.concurrency) as pool:
-        for worker in [pool.submit(work) for _ in range(phase.concurrency)]:
+        for worker in [pool.submit(work) for _worker in range(phase.concurrency)]:
             worker.result()
     run.seconds = time.monotonic() - started
     return run

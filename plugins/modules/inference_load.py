@@ -44,7 +44,7 @@ options:
       - Questions, asked in turn.
     type: list
     elements: str
-    default: [What is the capital of France?]
+    default: ["What is the capital of France?"]
   max_tokens:
     description:
       - Most tokens of an answer.

@@ -111,5 +111,5 @@ STEPS: dict[str, Callable[[list[str]], int]] = {
     "kubectl": kubectl,
     "clean": clean,
     "distclean": distclean,
-    **{name: functools.partial(play, name) for name in ("site", "preflight", "verify", "reset")},
+    **{name: functools.partial(play, name) for name in ("site", "preflight", "verify", "report", "reset")},
 }

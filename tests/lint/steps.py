@@ -61,7 +61,8 @@ def _module(name: str, *args: str) -> Command:
 
 
 def _mypy(tree: Tree) -> Iterable[Command]:
-    packages = ["ansible_collections.wasinn.cluster.plugins.module_utils", "tests"]
+    plugins = "ansible_collections.wasinn.cluster.plugins"
+    packages = [f"{plugins}.module_utils", f"{plugins}.plugin_utils", "tests"]
     yield ["mypy", "--no-error-summary", *(word for p in packages for word in ("-p", p))]
 
 

@@ -44,7 +44,7 @@ def test_the_local_facts_tell_what_was_verified(host):
     facts = json.loads(host.file("/etc/ansible/facts.d/wasinn.fact").content_string)
     assert facts["probe"] == {"passed": True, "tuple": "wasmedge-0.14.1"}
     assert facts["wasmedge"]["version"] == "0.14.1"
-    assert set(facts) == {"wasmedge", "shim", "models", "probe"}
+    assert set(facts) == {"wasmedge", "shim", "models", "probe", "baseline"}
 
 
 def test_the_probe_left_no_container_behind(host):
