@@ -233,9 +233,9 @@ def test_warnings_of_kubernetes_are_grouped():
     ]
 
 
-EMPTY: dict[str, Any] = {name: [] for name in ("nodes", "pods", "services", "endpoint_slices", "answers", "node_metrics")} | {
-    name: {} for name in ("probes", "runtimes", "balancer", "load")
-}
+EMPTY: dict[str, Any] = {
+    name: [] for name in ("nodes", "pods", "services", "endpoint_slices", "answers", "node_metrics")
+} | {name: {} for name in ("probes", "runtimes", "balancer", "load")}
 
 
 @pytest.mark.parametrize(
