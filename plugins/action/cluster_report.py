@@ -31,7 +31,7 @@ _OBJECTS = (
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "dest": {"type": "path", "required": True},
     "name": {"type": "str", "required": True},
-    "formats": {"type": "list", "elements": "str", "choices": list(FORMATS), "default": list(FORMATS)},
+    "formats": {"type": "list", "elements": "str", "choices": list(FORMATS), "default": ["markdown", "json", "html"]},
     **{name: {"type": "list", "elements": "dict", "default": []} for name in _OBJECTS},
     **{name: {"type": "dict", "default": {}} for name in ("probes", "runtimes", "balancer", "load")},
     "restarts": {"type": "int", "default": 5},

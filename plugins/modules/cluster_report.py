@@ -37,10 +37,10 @@ options:
     required: true
   formats:
     description:
-      - Which files to write.
+      - Which files to write. V(prometheus) is C(report.prom), for the textfile collector of Prometheus' node exporter.
     type: list
     elements: str
-    choices: [markdown, json, html]
+    choices: [markdown, json, html, prometheus]
     default: [markdown, json, html]
   nodes:
     description:

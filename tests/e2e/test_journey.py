@@ -12,10 +12,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place
+from tests.machines.shell import REPO
 
 from .cluster import Cluster, changes, published_sha256
 from .snapshot import Snapshot, differences
@@ -228,6 +230,41 @@ def test_a_node_whose_verification_breaks_off_loses_its_label_alone(cluster):
     assert _verified(cluster) == {"node1", "node3"}
     assert _facts(cluster, "node2")["probe"]["passed"] is False
     assert cluster.play("verify").rc == 0
+    assert _verified(cluster) == set(cluster.nodes)
+
+
+def test_a_report_of_a_cluster_that_is_well(cluster, tmp_path):
+    result = cluster.play("report", extra={"report_dir": str(tmp_path)})
+    assert result.rc == 0
+    assert changes(result) == []
+    report = json.loads((tmp_path / "report.json").read_text())
+    jsonschema.validate(report, json.loads((REPO / "docs" / "report.schema.json").read_text()))
+    assert report["verdict"]["passed"]
+    assert [phase["succeeded"] for phase in report["load"]["phases"]] == [5, 30]
+    assert all(share["within"] for share in report["load"]["shares"])
+    assert {it["name"] for it in report["nodes"] if it["probes"][0]["tokens_per_second"] > 0} == set(cluster.nodes)
+    assert any("Paris" in answer["content"] for answer in report["answers"])
+    assert {path.name for path in tmp_path.iterdir()} == {"report.md", "report.json", "report.html", "history.jsonl"}
+
+
+def test_a_report_tells_what_is_wrong_and_fails(cluster, tmp_path):
+    """A node without its plugin and a model without pods: neither keeps the report from being written."""
+    cluster.run("node2", f"mv {PLUGIN} {PLUGIN}.away")
+    cluster.run("node1", f"k3s kubectl scale -n llamaedge deployment/{MODEL} --replicas=0")
+    cluster.run("node1", f"k3s kubectl wait --for=delete pod {' '.join(OF_MODEL)} --timeout=90s")
+    quick = {"report_dir": str(tmp_path), "verify_retries": 1, "report_load": False}
+    result = cluster.play("report", extra=quick)
+    cluster.run("node2", f"mv {PLUGIN}.away {PLUGIN}")
+    assert result.rc != 0
+    assert "The cluster did not pass: " in result.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert not report["verdict"]["passed"]
+    found = {finding["check"] for finding in report["findings"]}
+    assert {"plugin_missing", "node_unverified", "task_failed", "service_empty"} <= found
+    (failed,) = [finding["cause"] for finding in report["findings"] if finding["check"] == "task_failed"]
+    assert failed.startswith(f"The task 'Ask {MODEL}' failed: ")
+    assert _verified(cluster) == {"node1", "node3"}
+    assert cluster.play("site").rc == 0
     assert _verified(cluster) == set(cluster.nodes)
 
 

@@ -1,14 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A native balancer and endpoints for it."""
+"""A native balancer, endpoints for it, and a browser."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
 from tests.observability.balancer import Balancer, build
 from tests.observability.upstream import Upstream
@@ -38,3 +42,21 @@ def upstreams() -> Iterator[Callable[[], Upstream]]:
     """Makes endpoints; they end with the module."""
     with ExitStack() as all_of_them:
         yield lambda: all_of_them.enter_context(Upstream())
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[webdriver.Chrome]:
+    """A Chromium without a window."""
+    program, own = shutil.which("chromium"), shutil.which("chromedriver")
+    assert program and own, "Chromium is missing: as root, 'make setup' installs it."
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    words = ["--headless=new", "--disable-dev-shm-usage", "--window-size=1200,900"]
+    if os.geteuid() == 0:
+        words.append("--no-sandbox")  # which Chromium refuses to root
+    for word in words:
+        options.add_argument(word)
+    driver = webdriver.Chrome(options, Service(own))
+    yield driver
+    driver.quit()

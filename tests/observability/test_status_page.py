@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
@@ -70,24 +67,6 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[webdriver.Chrome]:
-    """A Chromium without a window."""
-    program, own = shutil.which("chromium"), shutil.which("chromedriver")
-    assert program and own, "Chromium is missing: as root, 'make setup' installs it."
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    words = ["--headless=new", "--disable-dev-shm-usage", "--window-size=1200,900"]
-    if os.geteuid() == 0:
-        words.append("--no-sandbox")  # which Chromium refuses to root
-    for word in words:
-        options.add_argument(word)
-    driver = webdriver.Chrome(options, Service(own))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A report's document as Markdown, JSON and a page; the templates lie beside this file."""
+"""A report's document as Markdown, JSON, a page and metrics; the templates lie beside this file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from .prometheus import metrics
+
 #: Size of a sparkline in its own units.
 WIDTH, HEIGHT = 300, 60
-FORMATS = {"markdown": "report.md", "json": "report.json", "html": "report.html"}
+FORMATS = {"markdown": "report.md", "json": "report.json", "html": "report.html", "prometheus": "report.prom"}
 #: Figures of the history that are drawn, with their titles.
 DRAWN = {
     "p95_ms": "p95 latency, ms",
@@ -28,6 +30,8 @@ def render(form: str, document: Mapping[str, Any]) -> str:
     """The document in one of FORMATS."""
     if form == "json":
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    if form == "prometheus":
+        return metrics(document)
     name = {"markdown": "report.md.j2", "html": "report.html.j2"}[form]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

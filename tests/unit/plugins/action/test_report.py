@@ -8,7 +8,6 @@ import json
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from typing import Any
 import jsonschema
 import pytest
 from ansible_collections.wasinn.cluster.plugins.plugin_utils.report import document as report
-from ansible_collections.wasinn.cluster.plugins.plugin_utils.report import history
 from ansible_collections.wasinn.cluster.plugins.plugin_utils.report.render import bars, cell, lines, render
+
+from tests.report_data import data, endpoints, made, node, phase, pod, probe
 
 ROOT = Path(report.__file__).parents[3]
 COLLECTIONS = ROOT.parents[2]
-NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 PLAY = """
 - hosts: localhost
   gather_facts: false
@@ -34,115 +33,6 @@ PLAY = """
         dest: "{{ out }}"
       check_mode: false
 """
-
-
-def node(
-    name: str = "node1", ready: str = "True", verified: str = "wasmedge-0.14.1", **conditions: str
-) -> dict[str, Any]:
-    labels = {"node-role.kubernetes.io/control-plane": "true", "wasinn.cluster/verified": verified}
-    return {
-        "metadata": {"name": name, "labels": {key: value for key, value in labels.items() if value}},
-        "spec": {},
-        "status": {
-            "conditions": [{"type": key, "status": value} for key, value in {"Ready": ready, **conditions}.items()],
-            "nodeInfo": {
-                "kubeletVersion": "v1.34.4+k3s1",
-                "osImage": "Debian GNU/Linux 13 (trixie)",
-                "kernelVersion": "6.12.0",
-                "containerRuntimeVersion": "containerd://2.1.5-k3s1",
-            },
-            "allocatable": {"cpu": "2", "memory": "8Gi"},
-        },
-    }
-
-
-def pod(
-    name: str = "smollm2-1", phase: str = "Running", ready: bool = True, restarts: int = 0, **more: Any
-) -> dict[str, Any]:
-    status = {"name": "server", "ready": ready, "restartCount": restarts, **more}
-    return {
-        "metadata": {"namespace": "llamaedge", "name": name, "creationTimestamp": "2026-11-24T06:00:00Z"},
-        "spec": {"nodeName": "node1", "containers": [{"name": "server"}]},
-        "status": {"phase": phase, "containerStatuses": [status]},
-    }
-
-
-def service(name: str = "smollm2") -> dict[str, Any]:
-    return {
-        "metadata": {"namespace": "llamaedge", "name": name},
-        "spec": {"clusterIP": "10.43.0.9", "ports": [{"port": 8080}], "selector": {"app": name}},
-    }
-
-
-def endpoints(name: str = "smollm2", *ready: bool) -> dict[str, Any]:
-    return {
-        "metadata": {"namespace": "llamaedge", "name": f"{name}-x", "labels": {"kubernetes.io/service-name": name}},
-        "endpoints": [{"conditions": {"ready": each}} for each in ready],
-    }
-
-
-def probe(speed: float = 60.0, **more: Any) -> dict[str, Any]:
-    figures = {"load_ms": 64.0, "prompt_ms": 20.0, "peak_memory_bytes": 150 << 20, "backend": "GGML"}
-    return {"model": "smollm2", "text": " Paris.", "tokens_per_second": speed, "findings": [], **figures, **more}
-
-
-def phase(**more: Any) -> dict[str, Any]:
-    figures = {
-        "name": "concurrent",
-        "requests": 30,
-        "concurrency": 4,
-        "succeeded": 30,
-        "failed": 0,
-        "unsent": 0,
-        "seconds": 9.0,
-        "requests_per_second": 3.33,
-        "latency_ms": {"p50": 1000.0, "p95": 1900.0, "p99": 2000.0, "max": 2000.0},
-        "first_token_ms": {"p50": 200.0, "p95": 400.0, "p99": 500.0, "max": 500.0},
-        "tokens": 300,
-        "tokens_per_second": 33.3,
-        "models": {"smollm2": 30},
-        "failures": [],
-    }
-    return {**figures, **more}
-
-
-SHARE = {"model": "smollm2", "answers": 30, "share": 1.0, "expected": 1.0, "within": True}
-
-
-def data(**more: Any) -> dict[str, Any]:
-    """A healthy cluster, but for what is given."""
-    healthy: dict[str, Any] = {
-        "name": "demo",
-        "nodes": [node()],
-        "pods": [pod()],
-        "services": [service()],
-        "endpoint_slices": [endpoints("smollm2", True)],
-        "events": [],
-        "node_metrics": [{"metadata": {"name": "node1"}, "usage": {"cpu": "150m", "memory": "2Gi"}}],
-        "pod_metrics": [],
-        "probes": {"node1": [probe()]},
-        "runtimes": {"node1": {"wasmedge": "0.14.1", "shim": "0.1.0"}},
-        "balancer": {"url": "http://10.43.0.5:8080", "models": ["smollm2"]},
-        "answers": [
-            {
-                "model": "smollm2",
-                "nodes": ["node1"],
-                "asker": "node1",
-                "content": "Paris.",
-                "latency_s": 0.6,
-                "tokens": 3,
-            }
-        ],
-        "load": {"phases": [phase()], "shares": [SHARE], "findings": [], "passed": True},
-        "findings": [],
-        "restarts": 5,
-    }
-    return {**healthy, **more}
-
-
-def made(**more: Any) -> dict[str, Any]:
-    document = report.build(data(**more), NOW)
-    return {**document, "history": [history.line_of(document)]}
 
 
 def checks(document: dict[str, Any]) -> list[tuple[str, str]]:
@@ -367,3 +257,18 @@ def test_a_folder_that_cannot_be_is_one_sentence(tmp_path):
     result = play(tmp_path, {**data(), "dest": str(tmp_path / "file")})
     assert result["rc"] != 0
     assert f"The report cannot be written to {tmp_path / 'file'}: " in result["output"]
+
+
+def test_prometheus_reads_the_figures():
+    text = render("prometheus", made(nodes=[node('a"b'), node("c", ready="False")], probes={"c": [probe(41.5)]}))
+    labels = r'\{(\w+="([^"\\]|\\.)*",?)+\}'
+    line = re.compile(rf"# (HELP|TYPE) wasinn_report_\w+ .+|wasinn_report_\w+({labels})? [-0-9.e+]+")
+    assert all(line.fullmatch(each) for each in text.splitlines())
+    assert 'wasinn_report_node_ready{node="a\\"b"} 1.0' in text
+    assert 'wasinn_report_node_ready{node="c"} 0.0' in text
+    assert "wasinn_report_passed 0.0" in text
+    assert 'wasinn_report_probe_tokens_per_second{node="c",model="smollm2"} 41.5' in text
+    assert 'wasinn_report_load_latency_seconds{phase="concurrent",quantile="0.95"} 1.9' in text
+    families = re.findall(r"# TYPE (\w+)", text)
+    assert len(families) == len(set(families)) == 11
+    assert "model_share" not in render("prometheus", made(**EMPTY))
