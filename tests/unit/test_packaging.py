@@ -22,6 +22,7 @@ SHIPS = {
     "SECURITY.md",
     "bindep.txt",
     "docs",
+    "examples",
     "inventories",
     "meta",
     "playbooks",
