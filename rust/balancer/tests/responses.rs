@@ -171,7 +171,8 @@ fn events_pass_one_by_one() {
         send(stream, "0\r\n\r\n");
         true
     });
-    let balancer = Balancer::start(&[upstream.address], "");
+    // A check of the endpoint's health, due within 5 s by default, would take an event's turn.
+    let balancer = Balancer::start(&[upstream.address], "[health]\ninterval = 0\n");
     let mut client = balancer.client();
     client.send(chat("{\"stream\":true}"));
     assert!(client.until("\r\n\r\n").contains("text/event-stream"));
