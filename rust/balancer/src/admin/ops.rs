@@ -12,6 +12,8 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::{sleep, Instant};
 
+/// What the nodes' proxies get to take out a pod that ends.
+const SETTLE: Duration = Duration::from_secs(5);
 /// How long `/drained` waits at most if its query does not say; a pod's default grace period.
 const DRAIN: Duration = Duration::from_secs(30);
 /// Nobody waits longer than this.
@@ -96,14 +98,15 @@ fn queue(app: &App) -> Queue {
     queue
 }
 
-/// The preStop hook: answers once the balancer drains and its last request has ended, or when the time is over.
+/// The preStop hook: answers once the balancer drains and its last request has ended, or when the time is over. Not
+/// before [`SETTLE`]: the nodes learn only by and by that no connections are to come here.
 async fn drained(app: &App, query: &str) -> Reply {
     let timeout = match timeout(query) {
         Ok(timeout) => timeout,
         Err(message) => return problem(400, "invalid_timeout", message),
     };
     let end = Instant::now() + timeout;
-    while !(app.routing.draining() && app.routing.in_flight() == 0) {
+    while !(app.routing.drains_for(SETTLE) && app.routing.in_flight() == 0) {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             // 200: a hook that fails makes the kubelet warn, and there is nothing more to wait for.

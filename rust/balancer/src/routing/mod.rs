@@ -32,7 +32,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 /// What a request needs of an endpoint.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +55,8 @@ pub struct Routing {
     state: RefCell<State>,
     /// Slots that are held.
     held: Cell<usize>,
-    draining: Cell<bool>,
+    /// Since when.
+    draining: Cell<Option<Instant>>,
     /// The cluster's Services were listed once.
     synced: Cell<bool>,
     /// An endpoint's next check or return has moved.
@@ -70,7 +71,7 @@ impl Routing {
             config: config.clone(),
             state: RefCell::new(State::new(config)),
             held: Cell::new(0),
-            draining: Cell::new(false),
+            draining: Cell::new(None),
             synced: Cell::new(false),
             changed: Notify::new(),
         });
@@ -124,16 +125,25 @@ impl Routing {
 
     /// Knows its models and is not about to go.
     pub fn ready(&self) -> bool {
-        !self.draining.get() && (self.synced.get() || !self.config.watch)
+        !self.draining() && (self.synced.get() || !self.config.watch)
     }
 
     /// Is not ready from now on, so that no new connections come; those that do are still served.
     pub fn drain(&self) {
-        self.draining.set(true);
+        if !self.draining() {
+            self.draining.set(Some(Instant::now()));
+        }
     }
 
     pub fn draining(&self) -> bool {
-        self.draining.get()
+        self.draining.get().is_some()
+    }
+
+    /// Whether it drains for so long already.
+    pub fn drains_for(&self, time: Duration) -> bool {
+        self.draining
+            .get()
+            .is_some_and(|since| since.elapsed() >= time)
     }
 
     /// Requests that have a place or wait for one.

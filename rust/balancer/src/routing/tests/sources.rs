@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 // SPDX-License-Identifier: Apache-2.0
 
+use std::time::Duration;
+
 use super::super::{Change, Registration, Source};
 use super::*;
 
@@ -188,6 +190,11 @@ async fn ready_once_the_models_are_known_until_it_drains() {
     watching.apply(&own);
     assert!(watching.draining() && !watching.ready());
     now(&watching, &named("a")).await;
+    // The hook waits for a while from the first word of it on, however often it is said.
+    assert!(!watching.drains_for(Duration::from_millis(50)));
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    watching.apply(&own);
+    assert!(watching.drains_for(Duration::from_millis(50)));
     let alone = Routing::new(&Config::parse("watch = false").unwrap());
     assert!(alone.ready());
     alone.drain();
