@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from .objects import event_rows, node_row, pod_row, service_row
 
 SCHEMA_VERSION = 1
 Data = Mapping[str, Any]
+# Control characters but tab and line feed, halves of surrogate pairs, and what is no character at all.
+_UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]")
 
 
 def build(data: Data, now: datetime | None = None) -> dict[str, Any]:
@@ -47,7 +50,8 @@ def build(data: Data, now: datetime | None = None) -> dict[str, Any]:
     findings = sorted(told.values(), key=lambda each: each["severity"])
     document["findings"] = findings
     document["verdict"] = _verdict(document, findings)
-    return document
+    printable: dict[str, Any] = _printable(document)
+    return printable
 
 
 def _verdict(document: Data, findings: list[dict[str, str]]) -> dict[str, Any]:
@@ -84,6 +88,17 @@ def _probe_row(probe: Data) -> dict[str, Any]:
 
 def _sorted(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row.get("namespace", ""), row["name"]))
+
+
+def _printable(value: Any) -> Any:
+    """The same without characters that steer a terminal, are no XML or cannot be written as UTF-8: models say anything."""
+    if isinstance(value, str):
+        return _UNPRINTABLE.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {_printable(key): _printable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_printable(each) for each in value]
+    return value
 
 
 def _key(item: Data) -> tuple[str, str]:

@@ -53,12 +53,17 @@ def read(folder: Path) -> tuple[list[dict[str, Any]], int]:
     runs = []
     for line in lines:
         try:
-            run = json.loads(line)
+            run = json.loads(line, parse_constant=_no_number)
         except ValueError:
             continue
         if isinstance(run, dict) and isinstance(run.get("passed"), bool) and isinstance(run.get("generated"), str):
             runs.append({**UNKNOWN, **run})
     return runs, len(lines) - len(runs)
+
+
+def _no_number(name: str) -> None:
+    """JSON has no NaN and no Infinity, though Python reads them."""
+    raise ValueError(name)
 
 
 def write(path: Path, text: str) -> None:

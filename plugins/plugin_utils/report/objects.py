@@ -72,6 +72,12 @@ def service_row(service: Data, slices: Iterable[Data]) -> dict[str, Any]:
         == place
         for endpoint in each.get("endpoints") or []
     ]
+    # Of a service with two address families a pod is in a slice of each.
+    ready: dict[str, bool] = {}
+    for endpoint in found:
+        target = endpoint.get("targetRef") or {}
+        name = target.get("uid") or target.get("name") or str(endpoint.get("addresses") or len(ready))
+        ready[name] = ready.get(name, False) or (endpoint.get("conditions") or {}).get("ready") is not False
     return {
         "namespace": meta.get("namespace", ""),
         "name": meta["name"],
@@ -79,8 +85,8 @@ def service_row(service: Data, slices: Iterable[Data]) -> dict[str, Any]:
         "cluster_ip": spec.get("clusterIP") or "",
         "ports": [f"{each['port']}/{each.get('protocol', 'TCP')}" for each in spec.get("ports") or []],
         "selects": bool(spec.get("selector")) and spec.get("type") != "ExternalName",
-        "endpoints": len(found),
-        "ready_endpoints": sum((each.get("conditions") or {}).get("ready") is not False for each in found),
+        "endpoints": len(ready),
+        "ready_endpoints": sum(ready.values()),
     }
 
 

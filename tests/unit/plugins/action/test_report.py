@@ -15,6 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 from ansible_collections.wasinn.cluster.plugins.plugin_utils.report import document as report
+from ansible_collections.wasinn.cluster.plugins.plugin_utils.report import history
 from ansible_collections.wasinn.cluster.plugins.plugin_utils.report.render import bars, cell, lines, render
 
 from tests.report_data import data, endpoints, made, node, phase, pod, probe
@@ -135,6 +136,35 @@ def test_every_document_keeps_to_the_schema(given):
     schema = json.loads((ROOT / "docs" / "report.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(json.loads(render("json", made(**given))), schema)
+
+
+def test_a_pod_with_two_address_families_is_one_endpoint():
+    families = [
+        {
+            **endpoints("smollm2"),
+            "endpoints": [{"addresses": [address], "targetRef": {"name": "pod"}, "conditions": {"ready": True}}],
+        }
+        for address in ("10.42.0.5", "fd00::5")
+    ]
+    (service,) = made(endpoint_slices=families)["services"]
+    assert (service["endpoints"], service["ready_endpoints"]) == (1, 1)
+
+
+@pytest.mark.parametrize("form", ["markdown", "json", "html"])
+def test_characters_that_steer_terminals_or_cannot_be_written_are_replaced(form):
+    answer = {**data()["answers"][0], "model": "m\x1b[2J", "content": "\ud800\x00 fine\n\u00e9"}
+    text = render(form, made(answers=[answer], findings=[{**FOUND, "cause": "\x1b]0;x\x07 ends."}]))
+    text.encode("utf-8")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
+    assert "\u00e9" in text
+
+
+def test_a_line_of_the_history_with_what_is_no_number_is_dropped(tmp_path):
+    good = {"passed": True, "generated": "2026-11-24T09:00:00Z", "p95_ms": 1.5}
+    lines = [json.dumps({**good, "p95_ms": value}) for value in (1.5, float("inf"), float("nan"))]
+    (tmp_path / history.NAME).write_text("\n".join(lines), encoding="utf-8")
+    runs, damaged = history.read(tmp_path)
+    assert ([run["p95_ms"] for run in runs], damaged) == ([1.5], 2)
 
 
 class Page(HTMLParser):
