@@ -44,21 +44,25 @@ class Build:
 
 
 def load(names: list[str]) -> dict[str, Build]:
-    """The named builds and what they need; all without names.
+    """The named builds and what they need; without names all but those that are marked ``ON_DEMAND``.
 
     :raises Failure: for a name that is none.
     """
     there = {item.name for item in pkgutil.iter_modules(builds.__path__) if not item.name.startswith("_")}
     chosen: dict[str, Build] = {}
-    wanted = list(names) or sorted(there)
+    wanted = list(names) or [name for name in sorted(there) if not getattr(_module(name), "ON_DEMAND", False)]
     while wanted:
         name = wanted.pop()
         if name not in there:
             raise Failure(f"There is no build '{name}': the builds are {', '.join(sorted(there))}.")
         if name not in chosen:
-            chosen[name] = Build.of(importlib.import_module(f"{builds.__name__}.{name}"))
+            chosen[name] = Build.of(_module(name))
             wanted += chosen[name].needs
     return chosen
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{builds.__name__}.{name}")
 
 
 def state(build: Build, chosen: dict[str, Build]) -> str:

@@ -27,8 +27,12 @@ GO = (1, 25)  # CoreDNS' go.mod asks for the most
 
 
 def build(ctx) -> None:
+    """The release that the collection installs."""
+    make(ctx, VERSIONS["KUBERNETES_VERSION"])
+
+
+def make(ctx, kubernetes: str) -> None:
     """Build with the host's Go where it is new enough, else in the builder container with Debian's."""
-    kubernetes = os.environ.get("K3S_KUBERNETES_VERSION", VERSIONS["KUBERNETES_VERSION"])
     release = f"{kubernetes}+k3s1"
     versions = {**VERSIONS, "KUBERNETES_VERSION": kubernetes, "K3S_VERSION": release}
     if _host_builds():

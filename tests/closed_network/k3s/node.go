@@ -93,16 +93,18 @@ func (n *runningNode) runServer(ctx context.Context) error {
 	if err := n.markServer(ctx, client); err != nil {
 		return err
 	}
+	go s.ReleaseMembers(ctx, client)
 	proc.Notify("READY=1")
 	return nil
 }
 
 // markServer waits for this server's own node and gives it the labels that a
-// kubelet may not give itself.
+// kubelet may not give itself, and the finalizer of its datastore member.
 func (n *runningNode) markServer(ctx context.Context, client clientset.Interface) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]string{
-		"node-role.kubernetes.io/control-plane": "true", "node-role.kubernetes.io/etcd": "true",
-	}}})
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"labels":     map[string]string{"node-role.kubernetes.io/control-plane": "true", "node-role.kubernetes.io/etcd": "true"},
+		"finalizers": []string{server.MemberFinalizer},
+	}})
 	if err != nil {
 		return err
 	}

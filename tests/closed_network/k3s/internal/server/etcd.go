@@ -198,3 +198,28 @@ func (e *etcd) promote(ctx context.Context, r supervisor.MemberRequest) error {
 	}
 	return fmt.Errorf("%s is no member of the datastore", r.PeerURL)
 }
+
+// removeMember takes a server out of the datastore; one that is not in it is
+// no error.
+func (e *etcd) removeMember(ctx context.Context, name string) error {
+	client, err := e.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	list, err := client.MemberList(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range list.Members {
+		if m.Name == name {
+			if _, err := client.MemberRemove(ctx, m.ID); err != nil {
+				return err
+			}
+			log.Printf("%s left the datastore", name)
+		}
+	}
+	return nil
+}

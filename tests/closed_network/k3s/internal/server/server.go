@@ -27,6 +27,7 @@ import (
 type Server struct {
 	c     *config.Config
 	s     *state
+	etcd  *etcd
 	Admin *rest.Config
 }
 
@@ -49,7 +50,7 @@ func Start(ctx context.Context, c *config.Config, g *proc.Group) (*Server, error
 	if err := g.Self("kube-apiserver", apiServerArgs(c, s)...); err != nil {
 		return nil, err
 	}
-	server := &Server{c: c, s: s}
+	server := &Server{c: c, s: s, etcd: e}
 	if server.Admin, err = clientcmd.BuildConfigFromFlags("", filepath.Join(s.dir, "cred", "supervisor.kubeconfig")); err != nil {
 		return nil, err
 	}
