@@ -16,10 +16,10 @@ from tests.lint.generated import write_or_check
 _HEAD = """\
 # Troubleshooting
 
-What goes wrong where WebAssembly, plugins and models meet, and what to do. The modules
-`wasmedge_plugin_info`, `wasinn_probe` and the roles' checks recognise these failures by the same
-table and say cause and remedy themselves; this page is for messages found elsewhere, in a pod's or
-containerd's log.
+What goes wrong where WebAssembly, plugins and models meet, and (last) where machines join a cluster,
+and what to do. The modules `wasmedge_plugin_info`, `wasinn_probe` and the roles' checks recognise these
+failures by the same tables and say cause and remedy themselves; this page is for messages found elsewhere,
+in a pod's, k3s' or containerd's log.
 """
 
 
@@ -48,14 +48,15 @@ def _links(text: str) -> str:
 
 
 def _signatures(root: Path) -> Iterable[Any]:
-    """The table of the collection at `root`, wherever that is."""
+    """The tables of the collection at `root`, wherever that is."""
     source = root / "plugins" / "module_utils" / "failures.py"
     for parent in (root / ".cache", *root.parents):
         here = parent / "ansible_collections" / "wasinn" / "cluster" / "plugins" / "module_utils" / "failures.py"
         if here.is_file() and here.samefile(source):
             sys.path.insert(0, str(parent))
-            failures = importlib.import_module("ansible_collections.wasinn.cluster.plugins.module_utils.failures")
-            return failures.SIGNATURES  # type: ignore[no-any-return]
+            utils = "ansible_collections.wasinn.cluster.plugins.module_utils"
+            tables = (importlib.import_module(f"{utils}.{name}") for name in ("failures", "join_failures"))
+            return [one for table in tables for one in table.SIGNATURES]
     raise FileNotFoundError(f"{source} is in no collections folder: run the tests once, they make the link.")
 
 
