@@ -131,6 +131,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_molecule",
         "test_journey",
         "test_serving",
+        "test_life",
         "test_servers",
     ]
     here = [item for item in items if item.path.parent == Path(__file__).parent]

@@ -31,7 +31,7 @@ def cluster(fresh_machines, run_playbook, on, servers) -> Cluster:
     return Cluster(fresh_machines, lambda *args, **options: run_playbook(*args, inventory=servers, **options), on)
 
 
-def test_three_servers_and_the_loss_of_the_first(cluster):
+def test_three_servers_and_the_loss_of_the_first(cluster, servers):
     assert cluster.play("site").rc == 0
     assert "Paris" in cluster.report.read_text(encoding="utf-8")
     again = cluster.play("site")
@@ -41,3 +41,16 @@ def test_three_servers_and_the_loss_of_the_first(cluster):
     cluster.run("node1", "systemctl stop k3s")
     answer = cluster.run("node2", "k3s kubectl get --raw /readyz --request-timeout=30s", check=False)
     assert answer.stdout.strip() == "ok", answer.stderr
+    # The lost server leaves, although it was the first: another takes its place, and the datastore forgets its member.
+    content = yaml.safe_load((servers / "hosts.yml").read_text())
+    groups = content["all"]["children"]["k3s_cluster"]["children"]
+    groups["k3s_leaving"] = {"hosts": {"node1": groups["k3s_server"]["hosts"].pop("node1")}}
+    (servers / "hosts.yml").write_text(yaml.safe_dump(content, sort_keys=False))
+    assert cluster.play("scale").rc == 0
+    names = cluster.run("node2", "k3s kubectl get nodes -o name").stdout.split()
+    assert sorted(names) == ["node/node2", "node/node3"]
+    assert "node1 left the datastore" in "".join(
+        cluster.run(node, "journalctl -u k3s -o cat --no-pager").stdout for node in ("node2", "node3")
+    )
+    assert cluster.run("node1", "test -e /var/lib/rancher", check=False).returncode != 0
+    assert "Paris" in cluster.report.read_text(encoding="utf-8")

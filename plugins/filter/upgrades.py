@@ -1,0 +1,89 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Filters on versions of Kubernetes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.wasinn.cluster.plugins.module_utils.findings import finding
+
+# v1.34.4+k3s1 (https://docs.k3s.io/upgrades)
+_VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)(?:-rc\d+)?\+k3s(\d+)$")
+# apiserver_requested_deprecated_apis{group="batch",removed_release="1.25",resource="cronjobs",version="v1beta1",…} 1
+_DEPRECATED = re.compile(r"^apiserver_requested_deprecated_apis\{(.*)\} 1$", re.M)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+
+def upgrade_findings(before: str, wanted: str, host: str, known: bool, metrics: str = "") -> list[dict[str, str]]:
+    """Return why a node cannot go from one version of k3s to another, as findings.
+
+    C(known) tells whether the API knows the node, C(metrics) is what the API server says of itself.
+    """
+    if not known:
+        return [
+            finding(
+                "upgrade_unknown",
+                f"The cluster has no node for {host}, or its API does not answer the controller.",
+                "Run wasinn.cluster.site, which lets new machines join and fetches the kubeconfig, then upgrade.",
+            )
+        ]
+    old, new = _parse(before), _parse(wanted)
+    if new < old:
+        return [
+            finding(
+                "upgrade_older",
+                f"The node runs k3s {before}, and {wanted} is older.",
+                "Set artifacts_versions.k3s to a later version; to go back, restore a backup of the datastore.",
+            )
+        ]
+    if new[0] != old[0] or new[1] > old[1] + 1:
+        return [
+            finding(
+                "upgrade_skips",
+                f"From k3s {before} to {wanted} a minor version would be skipped, which Kubernetes does not support.",
+                f"Set artifacts_versions.k3s to a v{old[0]}.{old[1] + 1} release first.",
+            )
+        ]
+    return [_deprecated(api, wanted) for api in _gone(metrics, new)]
+
+
+def _parse(version: str) -> tuple[int, ...]:
+    match = _VERSION.match(version)
+    if not match:
+        raise AnsibleFilterError(
+            f"'{version}' is no version of k3s: write it like v1.34.4+k3s1 in artifacts_versions.k3s."
+        )
+    return tuple(int(part) for part in match.groups())
+
+
+def _gone(metrics: str, new: tuple[int, ...]) -> list[dict[str, str]]:
+    """The APIs in use that the new version no longer has."""
+    found = []
+    for match in _DEPRECATED.finditer(metrics):
+        labels = dict(_LABEL.findall(match[1]))
+        release = labels.get("removed_release", "")
+        if re.fullmatch(r"\d+\.\d+", release) and tuple(map(int, release.split("."))) <= new[:2]:
+            found.append(labels)
+    return found
+
+
+def _deprecated(api: dict[str, str], wanted: str) -> dict[str, str]:
+    name = f"{api.get('resource')} in {api.get('group')}/{api.get('version')}".replace(" /", " ")
+    return finding(
+        "upgrade_api",
+        f"Somebody uses {name}, which {wanted} no longer has.",
+        "Move those clients and manifests to the API's successor (https://kubernetes.io/docs/reference/using-api/deprecation-guide).",
+    )
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filters of this file by name."""
+        return {"upgrade_findings": upgrade_findings}

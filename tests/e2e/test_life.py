@@ -1,0 +1,182 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A cluster's life: an upgrade that fails and goes back, one under load, machines that leave, dead or alive, and come again.
+
+The tests build on each other. The first failure skips the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.closed_network import mirror
+from tests.closed_network.builds import k3s, k3s_previous
+from tests.machines import machines
+from tests.machines.engine import docker
+
+from .cluster import Cluster, changes, published_sha256
+from .load import ask, asking, failures
+from .snapshot import Snapshot, differences
+from .test_journey import STATIC_SHIM
+
+MODEL = "smollm2-135m-instruct"
+PORT = 30080
+OLD, NEW = (f"{version}+k3s1" for version in (k3s_previous.KUBERNETES, k3s.VERSIONS["KUBERNETES_VERSION"]))
+
+pytestmark = pytest.mark.usefixtures("in_order")
+
+
+class Living(Cluster):
+    """The cluster with an inventory of its own that tests rewrite."""
+
+    folder: Path
+    variables: dict[str, Any]
+    hosts: dict[str, Any]
+    address: str
+
+    def play_with(self, playbook: str, *args: str, **variables: Any) -> Any:
+        """Run a playbook with the inventory's variables changed by the given ones."""
+        text = yaml.safe_dump({**self.variables, **variables}, sort_keys=False)
+        (self.folder / "group_vars" / "k3s_cluster.yml").write_text(text, encoding="utf-8")
+        return self.play(playbook, *args)
+
+    def move(self, host: str, to: str) -> None:
+        """Move a host to another group of the inventory."""
+        groups = self.hosts["all"]["children"]["k3s_cluster"]["children"]
+        (found,) = [group["hosts"].pop(host) for group in groups.values() if host in group.get("hosts", {})]
+        groups.setdefault(to, {}).setdefault("hosts", {})[host] = found
+        (self.folder / "hosts.yml").write_text(yaml.safe_dump(self.hosts, sort_keys=False), encoding="utf-8")
+
+    def versions(self) -> dict[str, str]:
+        """The kubelet's version by node, as the API has it."""
+        items = self.kubectl("get", "nodes")["items"]
+        return {item["metadata"]["name"]: item["status"]["nodeInfo"]["kubeletVersion"] for item in items}
+
+    def cordoned(self) -> list[str]:
+        """Nodes that take no pods."""
+        return [
+            item["metadata"]["name"]
+            for item in self.kubectl("get", "nodes")["items"]
+            if item["spec"].get("unschedulable")
+        ]
+
+
+@pytest.fixture(scope="module")
+def living(scenario, run_playbook, on, inventory, say) -> Living:
+    """One server and two agents with the earlier k3s, one model with two pods, a node port."""
+    mirror.ensure(["k3s_previous"], say)
+    folder = inventory.parent / "life"
+    (folder / "group_vars").mkdir(parents=True, exist_ok=True)
+    cluster = Living(scenario, partial(run_playbook, inventory=folder), on)
+    cluster.folder = folder
+    cluster.hosts = yaml.safe_load((inventory / "hosts.yml").read_text(encoding="utf-8"))
+    (folder / "hosts.yml").write_text(yaml.safe_dump(cluster.hosts, sort_keys=False), encoding="utf-8")
+    variables = yaml.safe_load((inventory / "group_vars" / "k3s_cluster.yml").read_text(encoding="utf-8"))
+    small = next(model for model in variables["models_catalogue"] if model["name"] == MODEL)
+    versions = {"wasmedge": "0.14.1", "wasinn": "0.1.0", "llama_api_server": "0.28.1"}
+    cluster.variables = variables | {
+        "models_catalogue": [small | {"replicas": 2}],
+        "balancer_service_type": "NodePort",
+        "balancer_service_node_port": PORT,
+        "artifacts_versions": {**versions, "k3s": NEW},
+        "k3s_kubeconfig_merge": str(folder / "kubeconfig"),
+    }
+    other = {"name": "other", "context": {"cluster": "other", "user": "other"}}
+    (folder / "kubeconfig").write_text(
+        yaml.safe_dump({"contexts": [other], "current-context": "other"}), encoding="utf-8"
+    )
+    cluster.address = scenario.address("node1")
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def before(scenario, living, say) -> dict[str, Snapshot]:
+    """Bare machines, and what they look like."""
+    machines.down(scenario, say)
+    machines.up(scenario, say)
+    return {node: living.snapshot(node) for node in living.nodes}
+
+
+def test_a_cluster_with_the_earlier_version(living, before):
+    assert living.play_with("site", artifacts_versions={**living.variables["artifacts_versions"], "k3s": OLD}).rc == 0
+    assert set(living.versions().values()) == {OLD}
+    merged = yaml.safe_load((living.folder / "kubeconfig").read_text(encoding="utf-8"))
+    assert [context["name"] for context in merged["contexts"]] == ["other", "wasinn-e2e"]
+    assert merged["current-context"] == "other"
+    assert (living.folder / "kubeconfig").stat().st_mode & 0o777 == 0o600
+
+
+def test_site_does_not_change_versions_unasked(living):
+    result = living.play_with("site")
+    assert result.rc != 0
+    assert re.search(rf"node2 runs k3s {re.escape(OLD)}, but .*Remedy: run wasinn\.cluster\.upgrade", result.output)
+    assert changes(result) == []
+
+
+def test_versions_that_nothing_can_override_are_refused(living):
+    """Going back needs other versions than the wanted ones."""
+    result = living.play(
+        "upgrade",
+        "-e",
+        yaml.safe_dump({"artifacts_versions": living.variables["artifacts_versions"]}, default_flow_style=True),
+    )
+    assert result.rc != 0
+    assert "artifacts_versions is given with --extra-vars" in result.output
+
+
+def test_a_node_that_fails_goes_back_and_the_others_are_not_touched(living):
+    """What is named as the new k3s is an archive, so that the service cannot start."""
+    pin = {"k3s": published_sha256(STATIC_SHIM)}
+    result = living.play_with(
+        "upgrade", artifacts_urls={"k3s": STATIC_SHIM}, artifacts_checksums=pin, k3s_join_timeout=90
+    )
+    assert result.rc != 0
+    assert re.search(
+        r"node1 was not upgraded \(k3s .* to .*\)\. It runs with the versions it had\. "
+        r".*The file that is installed as k3s is no program for this machine\. Remedy: ",
+        result.output,
+    )
+    assert not re.search(r"node[23] was not upgraded", result.output)
+    assert set(living.versions().values()) == {OLD}
+    assert living.cordoned() == []
+
+
+def test_an_upgrade_under_load_fails_no_request(living):
+    url = f"http://{living.address}:{PORT}"
+    with asking(2, lambda _number: ask(url, MODEL, max_tokens=4)) as answers:
+        result = living.play_with("upgrade")
+    assert result.rc == 0
+    assert set(living.versions().values()) == {NEW}
+    assert living.cordoned() == []
+    assert len(answers) > 20
+    assert not failures(answers), (failures(answers), len(answers))
+
+
+def test_a_second_upgrade_changes_nothing(living):
+    result = living.play_with("upgrade")
+    assert (result.rc, changes(result)) == (0, [])
+
+
+def test_a_machine_that_leaves_is_emptied_and_clean(living, before):
+    living.move("node3", "k3s_leaving")
+    assert living.play_with("scale").rc == 0
+    assert set(living.versions()) == {"node1", "node2"}
+    assert differences(before["node3"], living.snapshot("node3")) == []
+    again = living.play_with("scale")
+    assert (again.rc, changes(again)) == (0, [])
+
+
+def test_it_joins_again_while_a_dead_one_leaves(living, scenario):
+    docker("stop", "-t", "1", scenario.container("node2"))
+    living.move("node3", "k3s_agent")
+    living.move("node2", "k3s_leaving")
+    result = living.play_with("scale")
+    assert result.rc == 0
+    assert set(living.versions()) == {"node1", "node3"}
+    assert "Paris" in living.report.read_text(encoding="utf-8")

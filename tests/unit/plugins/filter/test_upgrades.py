@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which upgrades are refused, and with which sentence."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.wasinn.cluster.plugins.filter.upgrades import upgrade_findings
+
+METRICS = """\
+# TYPE apiserver_requested_deprecated_apis gauge
+apiserver_requested_deprecated_apis{group="flowcontrol.apiserver.k8s.io",removed_release="1.35",resource="flowschemas",subresource="",version="v1beta3"} 1
+apiserver_requested_deprecated_apis{group="",removed_release="",resource="endpoints",subresource="",version="v1"} 1
+apiserver_request_total{code="200",resource="nodes"} 12
+"""
+
+
+def refused(before: str, wanted: str, metrics: str = "") -> list[str]:
+    return [found["check"] for found in upgrade_findings(before, wanted, "node1", True, metrics)]
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted"),
+    [
+        ("v1.34.2+k3s1", "v1.34.4+k3s1"),
+        ("v1.34.4+k3s1", "v1.34.4+k3s1"),
+        ("v1.34.4+k3s1", "v1.34.4+k3s2"),
+        ("v1.34.4+k3s1", "v1.34.10+k3s1"),
+        ("v1.33.9+k3s1", "v1.34.0+k3s1"),
+    ],
+)
+def test_later_patches_and_the_next_minor_version_are_allowed(before, wanted):
+    assert refused(before, wanted) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "check"),
+    [
+        ("v1.34.4+k3s1", "v1.34.2+k3s1", "upgrade_older"),
+        ("v1.34.4+k3s2", "v1.34.4+k3s1", "upgrade_older"),
+        ("v1.32.9+k3s1", "v1.34.0+k3s1", "upgrade_skips"),
+        ("v1.34.0+k3s1", "v2.0.0+k3s1", "upgrade_skips"),
+    ],
+)
+def test_others_are_refused(before, wanted, check):
+    assert refused(before, wanted) == [check]
+
+
+def test_an_api_that_the_new_version_lacks_is_named():
+    (found,) = upgrade_findings("v1.34.4+k3s1", "v1.35.0+k3s1", "node1", True, METRICS)
+    assert found["check"] == "upgrade_api"
+    assert "flowschemas in flowcontrol.apiserver.k8s.io/v1beta3, which v1.35.0+k3s1 no longer has" in found["cause"]
+    assert refused("v1.34.2+k3s1", "v1.34.4+k3s1", METRICS) == []
+
+
+def test_a_node_that_the_cluster_does_not_know_is_sent_to_site():
+    (found,) = upgrade_findings("", "v1.34.4+k3s1", "node1", False)
+    assert found["check"] == "upgrade_unknown"
+    assert "wasinn.cluster.site" in found["remedy"]
+
+
+def test_what_is_no_version_is_said():
+    with pytest.raises(AnsibleFilterError, match="'latest' is no version of k3s"):
+        upgrade_findings("v1.34.4+k3s1", "latest", "node1", True)
