@@ -1,56 +1,196 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The same inventory with three servers in place of one: embedded etcd, and an API that outlives the first."""
+"""Three servers: their datastore saved and restored, their token and certificates rotated, the first of them lost, all of them lost.
+
+The tests build on each other. The first failure skips the rest.
+"""
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.machines import machines
+
 from .cluster import Cluster, changes
+
+pytestmark = pytest.mark.usefixtures("in_order")
+
+PRIVATE = ("/var/lib/rancher/k3s/server/token", "/etc/rancher/k3s/token", "/etc/rancher/k3s/config.yaml")
+
+
+class Servers(Cluster):
+    """The cluster with its inventory and its backups."""
+
+    folder: Path
+    backups: Path
+
+    def rewrite(self, change) -> None:
+        """Change the inventory's groups."""
+        path = self.folder / "hosts.yml"
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        change(content["all"]["children"]["k3s_cluster"]["children"])
+        path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+    def make(self, name: str) -> None:
+        """A ConfigMap to recognise a state of the cluster by."""
+        manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}}
+        self.apply(manifest)
+
+    def made(self) -> set[str]:
+        """Which of them there are."""
+        items = self.kubectl("get", "configmaps", "-n", "default")["items"]
+        return {item["metadata"]["name"] for item in items} - {"kube-root-ca.crt"}
+
+    def nodes_there(self, via: str = "node1") -> list[str]:
+        """Names of the nodes that are Ready."""
+        lines = self.run(via, "k3s kubectl get nodes --no-headers").stdout.splitlines()
+        return sorted(line.split()[0] for line in lines if line.split()[1] == "Ready")
+
+    def answers(self) -> bool:
+        """Whether the last run's report has the model's answer."""
+        return "Paris" in self.report.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def servers(inventory: Path) -> Path:
-    """The inventory with every agent made a server."""
+def cluster(scenario, run_playbook, on, inventory, say) -> Servers:
+    """The inventory with every agent made a server, and bare machines."""
     folder = inventory.parent / "servers"
     folder.mkdir(exist_ok=True)
-    content = yaml.safe_load((inventory / "hosts.yml").read_text())
-    groups = content["all"]["children"]["k3s_cluster"]["children"]
-    groups["k3s_server"]["hosts"].update(groups["k3s_agent"].pop("hosts"))
-    (folder / "hosts.yml").write_text(yaml.safe_dump(content))
     if not (folder / "group_vars").exists():
         (folder / "group_vars").symlink_to(inventory / "group_vars")
+    (folder / "hosts.yml").write_text((inventory / "hosts.yml").read_text(encoding="utf-8"), encoding="utf-8")
+    servers = Servers(scenario, partial(run_playbook, inventory=folder), on)
+    servers.folder, servers.backups = folder, folder / "backups"
+    servers.rewrite(lambda groups: groups["k3s_server"]["hosts"].update(groups["k3s_agent"].pop("hosts")))
+    machines.down(scenario, say)
+    machines.up(scenario, say)
+    return servers
+
+
+@pytest.fixture(scope="module")
+def backup(cluster) -> Path:
+    """A backup, taken when the cluster had the ConfigMap ``before`` alone."""
+    cluster.make("before")
+    assert cluster.play("backup", extra={"k3s_backup_dir": str(cluster.backups)}).rc == 0
+    (folder,) = sorted(cluster.backups.iterdir())[-1:]
+    cluster.run("node1", "k3s kubectl delete configmap before")
+    cluster.make("after")
     return folder
 
 
-@pytest.fixture
-def cluster(fresh_machines, run_playbook, on, servers) -> Cluster:
-    return Cluster(fresh_machines, lambda *args, **options: run_playbook(*args, inventory=servers, **options), on)
-
-
-def test_three_servers_and_the_loss_of_the_first(cluster, servers):
+def test_three_servers(cluster):
     assert cluster.play("site").rc == 0
-    assert "Paris" in cluster.report.read_text(encoding="utf-8")
+    assert cluster.answers()
     again = cluster.play("site")
     assert (again.rc, changes(again)) == (0, [])
     roles = {node["metadata"]["name"]: node["metadata"]["labels"] for node in cluster.kubectl("get", "nodes")["items"]}
     assert all("node-role.kubernetes.io/etcd" in labels for labels in roles.values())
+
+
+def test_a_backup_is_whole_and_private(backup):
+    names = sorted(file.name for file in backup.iterdir())
+    assert names == ["backup.json", "snapshot", "token"]
+    assert {file.stat().st_mode & 0o777 for file in backup.iterdir()} == {0o600}
+    assert {folder.stat().st_mode & 0o777 for folder in (backup, backup.parent)} == {0o700}
+    assert json.loads((backup / "backup.json").read_text())["node"] == "node1"
+
+
+def test_a_damaged_backup_is_refused_before_anything_stops(cluster, backup, tmp_path):
+    for file in backup.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with (tmp_path / "snapshot").open("r+b") as stream:
+        stream.seek(10_000)
+        stream.write(b"damaged")
+    result = cluster.play("restore", extra={"k3s_restore_from": str(tmp_path)})
+    assert result.rc != 0
+    assert f"{tmp_path} is no whole backup" in result.output
+    assert changes(result) == []
+    assert cluster.made() == {"after"}
+
+
+def test_a_snapshot_that_does_not_open_leaves_the_cluster_as_it_was(cluster, backup, tmp_path):
+    """Its token is another one: k3s finds that out when the servers are stopped already."""
+    for file in backup.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    token = (tmp_path / "token").read_text().strip()
+    (tmp_path / "token").write_text(f"{token}0\n")
+    result = cluster.play("restore", extra={"k3s_restore_from": str(tmp_path)})
+    assert result.rc != 0
+    assert "the servers go on as they were: " in result.output
+    assert "encrypted with different token. Remedy: " in result.output
+    again = cluster.play("site")
+    assert (again.rc, changes(again)) == (0, [])
+    assert cluster.made() == {"after"}
+
+
+def test_restored_on_its_own_machines(cluster, backup):
+    assert cluster.play("restore", extra={"k3s_restore_from": str(backup)}).rc == 0
+    assert cluster.made() == {"before"}
+    assert cluster.nodes_there() == ["node1", "node2", "node3"]
+    assert cluster.answers()
+    again = cluster.play("site")
+    assert (again.rc, changes(again)) == (0, [])
+
+
+def test_another_token_and_other_certificates(cluster):
+    old = cluster.run("node1", "cat /var/lib/rancher/k3s/server/token").stdout.strip()
+    serial = "openssl x509 -noout -serial -in /var/lib/rancher/k3s/agent/serving-kubelet.crt"
+    look = f"{serial} 2>/dev/null || sha256sum /var/lib/rancher/k3s/agent/serving-kubelet.crt"
+    before = {node: cluster.run(node, look).stdout for node in cluster.nodes}
+    result = cluster.play("rotate")
+    assert result.rc == 0
+    new = cluster.run("node1", "cat /var/lib/rancher/k3s/server/token").stdout.strip()
+    assert old.split("::")[0] == new.split("::")[0]
+    assert old != new
+    assert old.split(":")[-1] not in result.output
+    assert new.split(":")[-1] not in result.output
+    for node in cluster.nodes:
+        assert cluster.run(node, "cat /var/lib/rancher/k3s/server/token").stdout.strip() == new
+        assert cluster.run(node, look).stdout != before[node]
+        modes = cluster.run(node, f"stat -c %a {' '.join(PRIVATE)}").stdout.split()
+        assert set(modes) == {"600"}
+    assert cluster.nodes_there() == ["node1", "node2", "node3"]
+    again = cluster.play("site")
+    assert (again.rc, changes(again)) == (0, [])
+
+
+def test_the_loss_of_the_first(cluster):
+    """It leaves, although it was the first: another takes its place, and the datastore forgets its member."""
     cluster.run("node1", "systemctl stop k3s")
     answer = cluster.run("node2", "k3s kubectl get --raw /readyz --request-timeout=30s", check=False)
     assert answer.stdout.strip() == "ok", answer.stderr
-    # The lost server leaves, although it was the first: another takes its place, and the datastore forgets its member.
-    content = yaml.safe_load((servers / "hosts.yml").read_text())
-    groups = content["all"]["children"]["k3s_cluster"]["children"]
-    groups["k3s_leaving"] = {"hosts": {"node1": groups["k3s_server"]["hosts"].pop("node1")}}
-    (servers / "hosts.yml").write_text(yaml.safe_dump(content, sort_keys=False))
+    cluster.rewrite(
+        lambda groups: groups.update(k3s_leaving={"hosts": {"node1": groups["k3s_server"]["hosts"].pop("node1")}})
+    )
     assert cluster.play("scale").rc == 0
-    names = cluster.run("node2", "k3s kubectl get nodes -o name").stdout.split()
-    assert sorted(names) == ["node/node2", "node/node3"]
+    assert cluster.nodes_there("node2") == ["node2", "node3"]
     assert "node1 left the datastore" in "".join(
         cluster.run(node, "journalctl -u k3s -o cat --no-pager").stdout for node in ("node2", "node3")
     )
     assert cluster.run("node1", "test -e /var/lib/rancher", check=False).returncode != 0
-    assert "Paris" in cluster.report.read_text(encoding="utf-8")
+    assert cluster.answers()
+
+
+def test_restored_on_new_machines(cluster, backup, scenario, say):
+    """All machines are lost. Of the new ones node1 is the only server and node2 an agent; node3 is no part of it."""
+    machines.down(scenario, say)
+    machines.up(scenario, say)
+
+    def smaller(groups) -> None:
+        node1 = groups.pop("k3s_leaving")["hosts"]
+        groups["k3s_agent"]["hosts"] = {"node2": groups["k3s_server"]["hosts"]["node2"]}
+        groups["k3s_server"]["hosts"] = node1
+
+    cluster.rewrite(smaller)
+    assert cluster.play("restore", extra={"k3s_restore_from": str(backup)}).rc == 0
+    assert cluster.made() == {"before"}
+    assert cluster.nodes_there() == ["node1", "node2"]
+    assert [item["metadata"]["name"] for item in cluster.kubectl("get", "nodes")["items"]] == ["node1", "node2"]
+    assert cluster.answers()
+    again = cluster.play("site")
+    assert (again.rc, changes(again)) == (0, [])

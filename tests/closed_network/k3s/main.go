@@ -22,6 +22,7 @@ import (
 	"wasinn.cluster/tests/closed_network/k3s/internal/bundle"
 	"wasinn.cluster/tests/closed_network/k3s/internal/config"
 	"wasinn.cluster/tests/closed_network/k3s/internal/crictl"
+	"wasinn.cluster/tests/closed_network/k3s/internal/server"
 )
 
 // Set by the builder.
@@ -32,6 +33,8 @@ var (
 
 const usage = `k3s server|agent [--name=value ...]   run a node
 k3s kubectl|crictl|ctr ...            use one
+k3s etcd-snapshot save|prune          keep the datastore
+k3s token rotate, certificate rotate  make new ones
 k3s --version
 `
 
@@ -78,8 +81,13 @@ func main() {
 		if err := ctr(args); err != nil {
 			log.Fatalf("error: %v", err)
 		}
+	case "etcd-snapshot", "token", "certificate":
+		run := map[string]func([]string) error{"etcd-snapshot": etcdSnapshot, "token": rotateToken, "certificate": rotateCertificates}[name]
+		if err := run(args); err != nil {
+			log.Fatalf("error: %v", err)
+		}
 	default:
-		log.Fatalf("error: this stand-in for k3s has no command %q: it has server, agent, kubectl, crictl and ctr", name)
+		log.Fatalf("error: this stand-in for k3s has no command %q: it has server, agent, kubectl, crictl, ctr, etcd-snapshot, token and certificate", name)
 	}
 }
 
@@ -116,6 +124,9 @@ func node(role string, args []string) error {
 	defer stop()
 	ctx, cancel := context.WithCancelCause(signals)
 	defer cancel(nil)
+	if c.ClusterReset {
+		return server.Reset(c)
+	}
 	n, err := newNode(c)
 	if err != nil {
 		return err

@@ -90,6 +90,9 @@ func (a *Agent) Credentials(ctx context.Context, server string, issue Issuer) (*
 			return nil, err
 		}
 	}
+	if request.Password, err = password(); err != nil {
+		return nil, err
+	}
 	reply, err := issue(ctx, request)
 	if err != nil {
 		return nil, err

@@ -28,6 +28,9 @@ type Config struct {
 	Token           string
 	Server          string // https://host:port of a server to join; empty on the first server
 	ClusterInit     bool
+	ClusterReset    bool
+	RestorePath     string // of a snapshot, with ClusterReset
+	SnapshotDir     string
 	NodeName        string
 	NodeIP          string
 	NodeExternalIP  string
@@ -72,6 +75,9 @@ var options = []option{
 	{name: "token-file", env: "K3S_TOKEN_FILE"},
 	{name: "server", env: "K3S_URL"},
 	{name: "cluster-init", boolean: true, serverOnly: true, env: "K3S_CLUSTER_INIT"},
+	{name: "cluster-reset", boolean: true, serverOnly: true, env: "K3S_CLUSTER_RESET"},
+	{name: "cluster-reset-restore-path", serverOnly: true},
+	{name: "etcd-snapshot-dir", serverOnly: true},
 	{name: "node-name", env: "K3S_NODE_NAME"},
 	{name: "node-ip"},
 	{name: "node-external-ip"},
@@ -159,6 +165,7 @@ func build(role string, values map[string][]string) (*Config, error) {
 	yes := func(name string) bool { v, _ := strconv.ParseBool(one(name)); return v }
 	c := &Config{
 		Role: role, Token: one("token"), Server: strings.TrimSuffix(one("server"), "/"), ClusterInit: yes("cluster-init"),
+		ClusterReset: yes("cluster-reset"), RestorePath: one("cluster-reset-restore-path"), SnapshotDir: one("etcd-snapshot-dir"),
 		NodeName: one("node-name"), NodeIP: one("node-ip"), NodeExternalIP: one("node-external-ip"),
 		NodeLabels: values["node-label"], NodeTaints: values["node-taint"],
 		ClusterCIDR: one("cluster-cidr"), ServiceCIDR: one("service-cidr"), ClusterDNS: one("cluster-dns"), ClusterDomain: one("cluster-domain"),

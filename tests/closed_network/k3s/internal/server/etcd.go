@@ -107,6 +107,27 @@ func (e *etcd) client() (*clientv3.Client, error) {
 	})
 }
 
+// confirm asks the datastore about this server's secret.
+func (e *etcd) confirm(ctx context.Context) error {
+	return e.with(ctx, func(ctx context.Context, client *clientv3.Client) error { return e.s.confirm(ctx, client) })
+}
+
+// rotate gives the cluster another secret.
+func (e *etcd) rotate(ctx context.Context, secret string) error {
+	return e.with(ctx, func(ctx context.Context, client *clientv3.Client) error { return e.s.rotate(ctx, client, secret) })
+}
+
+func (e *etcd) with(ctx context.Context, do func(context.Context, *clientv3.Client) error) error {
+	client, err := e.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	return do(ctx, client)
+}
+
 // wait returns once the datastore answers a read that needs a quorum.
 func (e *etcd) wait(ctx context.Context) error {
 	client, err := e.client()

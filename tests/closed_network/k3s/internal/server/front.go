@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -33,13 +34,14 @@ const apiHost = "127.0.0.2"
 // front serves the public port: the supervisor's own paths, and everything
 // else passed on to the API server in the name of the client's certificate.
 type front struct {
-	s     *state
-	etcd  *etcd
+	s    *state
+	etcd *etcd
+	passwords
 	proxy [2]*httputil.ReverseProxy // without and with the authenticating proxy's certificate
 }
 
-func startFront(c *config.Config, s *state, e *etcd) error {
-	f := &front{s: s, etcd: e}
+func startFront(c *config.Config, s *state, e *etcd, p passwords) error {
+	f := &front{s: s, etcd: e, passwords: p}
 	pair, err := tls.LoadX509KeyPair(filepath.Join(s.tls, "client-auth-proxy.crt"), filepath.Join(s.tls, "client-auth-proxy.key"))
 	if err != nil {
 		return err
@@ -65,9 +67,10 @@ func startFront(c *config.Config, s *state, e *etcd) error {
 	mux.HandleFunc("GET "+supervisor.PathPing, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "pong") })
 	mux.HandleFunc("GET "+supervisor.PathCACerts, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(s.serverCA.PEM) })
 	mux.HandleFunc("POST "+supervisor.PathNode, f.authenticated(f.node))
-	mux.HandleFunc("GET "+supervisor.PathBootstrap, f.authenticated(func(*http.Request) (any, error) { return s.bundle() }))
+	mux.HandleFunc("GET "+supervisor.PathBootstrap, f.authenticated(f.bootstrap))
 	mux.HandleFunc("POST "+supervisor.PathMember, f.authenticated(f.member))
 	mux.HandleFunc("POST "+supervisor.PathPromote, f.authenticated(f.promote))
+	mux.HandleFunc("POST "+supervisor.PathToken, f.authenticated(f.token))
 	mux.HandleFunc("/", f.pass)
 	server := &http.Server{
 		Handler:   mux,
@@ -132,14 +135,18 @@ func (f *front) pass(w http.ResponseWriter, r *http.Request) {
 func (f *front) authenticated(handle func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, secret, _ := r.BasicAuth()
-		if subtle.ConstantTimeCompare([]byte(secret), []byte(f.s.secret)) != 1 {
+		if subtle.ConstantTimeCompare([]byte(secret), []byte(f.s.currentSecret())) != 1 {
 			http.Error(w, "wrong token", http.StatusUnauthorized)
 			return
 		}
 		reply, err := handle(r)
 		if err != nil {
 			log.Printf("%s for %s: %v", r.URL.Path, r.RemoteAddr, err)
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			status := http.StatusServiceUnavailable
+			if refused := (supervisor.Refused{}); errors.As(err, &refused) {
+				status = http.StatusForbidden
+			}
+			http.Error(w, err.Error(), status)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -150,6 +157,9 @@ func (f *front) authenticated(handle func(*http.Request) (any, error)) http.Hand
 func (f *front) node(r *http.Request) (any, error) {
 	var request supervisor.NodeRequest
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+		return nil, err
+	}
+	if err := f.check(r.Context(), request.Name, request.Password); err != nil {
 		return nil, err
 	}
 	return f.s.sign(request)
@@ -185,6 +195,20 @@ func (f *front) member(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return f.etcd.addMember(r.Context(), request)
+}
+
+func (f *front) bootstrap(*http.Request) (any, error) {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	return f.s.bundle()
+}
+
+func (f *front) token(r *http.Request) (any, error) {
+	var request supervisor.TokenRequest
+	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+		return nil, err
+	}
+	return struct{}{}, f.etcd.rotate(r.Context(), request.NewToken)
 }
 
 func (f *front) promote(r *http.Request) (any, error) {

@@ -20,22 +20,37 @@ import (
 // under the name that k3s has for it.
 const MemberFinalizer = "wrangler.cattle.io/managed-etcd-controller"
 
-// ReleaseMembers takes servers whose Node is deleted out of the datastore. The
-// servers that stay do that for the one that goes.
+// ReleaseMembers takes servers whose Node is deleted out of the datastore, and
+// forgets the passwords of nodes that are gone. The servers that stay do that
+// for the one that goes.
 func (s *Server) ReleaseMembers(ctx context.Context, client kubernetes.Interface) {
+	seen := map[string]bool{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(time.Second):
 		}
-		nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "node-role.kubernetes.io/etcd=true"})
+		nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			continue
 		}
+		there, servers := map[string]bool{}, 0
+		for i := range nodes.Items {
+			there[nodes.Items[i].Name] = true
+			if nodes.Items[i].Labels["node-role.kubernetes.io/etcd"] == "true" {
+				servers++
+			}
+		}
+		for name := range seen {
+			if !there[name] {
+				s.forget(ctx, name)
+			}
+		}
+		seen = there
 		for i := range nodes.Items {
 			node := &nodes.Items[i]
-			if node.DeletionTimestamp == nil || !slices.Contains(node.Finalizers, MemberFinalizer) || (node.Name == s.c.NodeName && len(nodes.Items) > 1) {
+			if node.DeletionTimestamp == nil || !slices.Contains(node.Finalizers, MemberFinalizer) || (node.Name == s.c.NodeName && servers > 1) {
 				continue
 			}
 			if err := s.release(ctx, client, node); err != nil {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -29,6 +30,7 @@ type Server struct {
 	s     *state
 	etcd  *etcd
 	Admin *rest.Config
+	passwords
 }
 
 // Start brings the control plane up and returns once its API is ready.
@@ -41,13 +43,11 @@ func Start(ctx context.Context, c *config.Config, g *proc.Group) (*Server, error
 	if err := e.start(ctx, g); err != nil {
 		return nil, err
 	}
-	if err := startFront(c, s, e); err != nil {
+	if err := e.confirm(ctx); err != nil {
 		return nil, err
 	}
+	_ = os.Remove(resetFlag(s.dir))
 	if err := writeKubeconfigs(c, s); err != nil {
-		return nil, err
-	}
-	if err := g.Self("kube-apiserver", apiServerArgs(c, s)...); err != nil {
 		return nil, err
 	}
 	server := &Server{c: c, s: s, etcd: e}
@@ -55,7 +55,18 @@ func Start(ctx context.Context, c *config.Config, g *proc.Group) (*Server, error
 		return nil, err
 	}
 	server.Admin.QPS, server.Admin.Burst = 50, 100
-	if err := server.waitReady(ctx); err != nil {
+	client, err := kubernetes.NewForConfig(server.Admin)
+	if err != nil {
+		return nil, err
+	}
+	server.passwords = passwords{client}
+	if err := startFront(c, s, e, server.passwords); err != nil {
+		return nil, err
+	}
+	if err := g.Self("kube-apiserver", apiServerArgs(c, s)...); err != nil {
+		return nil, err
+	}
+	if err := server.waitReady(ctx, client); err != nil {
 		return nil, err
 	}
 	if err := g.Self("kube-controller-manager", controllerArgs(c, s)...); err != nil {
@@ -69,15 +80,15 @@ func Start(ctx context.Context, c *config.Config, g *proc.Group) (*Server, error
 }
 
 // Sign gives the certificates of this server's own node.
-func (s *Server) Sign(_ context.Context, r supervisor.NodeRequest) (*supervisor.NodeReply, error) {
+func (s *Server) Sign(ctx context.Context, r supervisor.NodeRequest) (*supervisor.NodeReply, error) {
+	// A server is not kept from its own name: it may have come back on another machine.
+	if err := s.check(ctx, r.Name, r.Password); err != nil {
+		log.Printf("this server's own node: %v", err)
+	}
 	return s.s.sign(r)
 }
 
-func (s *Server) waitReady(ctx context.Context) error {
-	client, err := kubernetes.NewForConfig(s.Admin)
-	if err != nil {
-		return err
-	}
+func (s *Server) waitReady(ctx context.Context, client kubernetes.Interface) error {
 	said := time.Now()
 	for {
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)

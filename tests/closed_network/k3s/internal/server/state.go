@@ -12,7 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"sync"
 
 	"wasinn.cluster/tests/closed_network/k3s/internal/config"
 	"wasinn.cluster/tests/closed_network/k3s/internal/pki"
@@ -28,7 +28,8 @@ const serviceKey = "service.key"
 // state is a server's identity: its authorities and the cluster's secret.
 type state struct {
 	dir, tls  string // <data-dir>/server and server/tls
-	secret    string
+	mu        sync.Mutex
+	secret    string // under mu once the front runs
 	serverCA  *pki.CA
 	clientCA  *pki.CA
 	headerCA  *pki.CA
@@ -77,26 +78,17 @@ func prepare(ctx context.Context, c *config.Config) (*state, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", tokenFile, err)
 		}
-		if given.Secret != "" && given.Secret != stored.Secret {
-			return nil, fmt.Errorf("the configured token is not the one this server was made with: use the one in %s", tokenFile)
+		if s.secret == "" {
+			s.secret = given.Secret // may be of a rotation elsewhere: the datastore is asked once it runs
 		}
-		s.secret = stored.Secret
+		if s.secret == "" {
+			s.secret = stored.Secret
+		}
 	case s.secret != "":
 	case given.Secret != "":
 		s.secret = given.Secret
 	default:
 		s.secret = token.New()
-	}
-	full := token.Format(s.serverCA.PEM, "server", s.secret) + "\n"
-	if err := pki.WriteFile(tokenFile, []byte(full), 0o600); err != nil {
-		return nil, err
-	}
-	for _, link := range []string{"node-token", "agent-token"} {
-		if _, err := os.Lstat(filepath.Join(s.dir, link)); os.IsNotExist(err) {
-			if err := os.Symlink(tokenFile, filepath.Join(s.dir, link)); err != nil {
-				return nil, err
-			}
-		}
 	}
 	return s, s.leaves(c)
 }
@@ -120,14 +112,8 @@ func (s *state) join(ctx context.Context, c *config.Config, t token.Token, known
 		if reply.Cluster != s.cluster {
 			return fatal("this server's settings %+v are not its cluster's %+v: give the same cluster-cidr, service-cidr, cluster-dns, cluster-domain and flannel-backend on all servers", s.cluster, reply.Cluster)
 		}
-		for name, data := range reply.Files {
-			mode := os.FileMode(0o600)
-			if strings.HasSuffix(name, ".crt") {
-				mode = 0o644
-			}
-			if err := pki.WriteFile(filepath.Join(s.tls, filepath.Clean("/"+name)), data, mode); err != nil {
-				return err
-			}
+		if err := installBootstrap(s.tls, &reply); err != nil {
+			return err
 		}
 		s.secret, s.bootstrap = reply.Secret, client
 		return nil
@@ -187,6 +173,12 @@ func (s *state) leaves(c *config.Config) error {
 		}
 	}
 	return nil
+}
+
+func (s *state) currentSecret() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.secret
 }
 
 // bundle is what a further server gets.

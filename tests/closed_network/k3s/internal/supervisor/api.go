@@ -13,12 +13,14 @@ const (
 	PathBootstrap = "/v1-k3s/server-bootstrap"
 	PathMember    = "/v1-k3s/etcd-member"
 	PathPromote   = "/v1-k3s/etcd-promote"
+	PathToken     = "/v1-k3s/token"
 )
 
 // NodeRequest asks for a node's certificates. The server decides on their names.
 type NodeRequest struct {
 	Name       string   `json:"name"`
 	Addresses  []string `json:"addresses"`
+	Password   string   `json:"password"`
 	ClientCSR  []byte   `json:"clientCSR"`
 	ServingCSR []byte   `json:"servingCSR"`
 	ProxyCSR   []byte   `json:"proxyCSR"`
@@ -48,6 +50,11 @@ type Bootstrap struct {
 	Secret  string            `json:"secret"`
 	Files   map[string][]byte `json:"files"`
 	Cluster Cluster           `json:"cluster"`
+}
+
+// TokenRequest gives the cluster another secret; empty stands for a random one.
+type TokenRequest struct {
+	NewToken string `json:"newToken"`
 }
 
 // MemberRequest adds an etcd member, or promotes it once it has caught up.
