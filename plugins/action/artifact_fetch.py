@@ -56,6 +56,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
             name: {**{key: value for key, value in asdict(item).items() if key != "changed"}, "version": versions[name]}
             for name, item in fetched.items()
         }
+        result["metadata"] = sorted(cache.metadata)
         if self._task.diff and result["changed"]:
             new = [f"{item.path}\n" for item in fetched.values() if item.changed]
             result["diff"] = {"before": "", "after": "".join(sorted(new)), "after_header": "new in the cache"}

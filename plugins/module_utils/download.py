@@ -101,6 +101,7 @@ class Cache:
         self._lists: dict[str, dict[str, str]] = {}
         self._lists_lock = threading.Lock()
         self.running: dict[str, Progress] = {}
+        self.metadata: set[str] = set()  # paths of the lists and descriptions that were used
 
     # -- where things are ------------------------------------------------------------------------------------------
 
@@ -229,6 +230,7 @@ class Cache:
         user's own and may be rebuilt: it is asked each time, and its last answer serves while it cannot be reached.
         """
         path = self.path(url)
+        self.metadata.add(str(path))
         cached = ""
         with contextlib.suppress(FileNotFoundError):
             cached = path.read_text(errors="replace")

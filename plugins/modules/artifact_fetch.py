@@ -68,6 +68,12 @@ artifacts:
       size: 5242880
       url: https://github.com/LlamaEdge/LlamaEdge/releases/download/0.28.1/llama-api-server.wasm
       version: 0.28.1
+metadata:
+  description: Lists of checksums and descriptions in the cache that told what to fetch.
+  returned: always
+  type: list
+  elements: str
+  sample: [/home/me/.cache/wasinn/github.com/LlamaEdge/LlamaEdge/releases/download/0.28.1/SHA256SUM]
 msg:
   description: One sentence for each artifact that did not come, with cause and remedy.
   returned: failure

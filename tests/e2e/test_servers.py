@@ -8,6 +8,8 @@ The tests build on each other. The first failure skips the rest.
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -176,8 +178,30 @@ def test_the_loss_of_the_first(cluster):
     assert cluster.answers()
 
 
-def test_restored_on_new_machines(cluster, backup, scenario, say):
-    """All machines are lost. Of the new ones node1 is the only server and node2 an agent; node3 is no part of it."""
+@pytest.fixture(scope="module")
+def bundle(cluster) -> Path:
+    """Everything that the cluster needs, in one signed archive."""
+    folder = cluster.folder / "bundle"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
+    public = (folder / "key.pub").read_text()
+    (folder / "allowed").write_text(f'wasinn namespaces="wasinn.cluster" {public}')
+    wanted = {"bundle_dir": str(folder), "bundle_key": str(folder / "key")}
+    assert cluster.play("bundle", extra=wanted).rc == 0
+    again = cluster.play("bundle", extra=wanted)
+    assert (again.rc, changes(again)) == (0, [])
+    return folder / "wasinn.tar"
+
+
+def test_restored_on_new_machines_from_a_bundle(cluster, backup, bundle, scenario, say):
+    """All machines are lost. Of the new ones node1 is the only server and node2 an agent; node3 is no part of it.
+
+    The controller has nothing but the bundle either: no mirror, an empty cache.
+    """
+    alone = {"artifacts_mirror": "", "artifacts_offline": True, "artifacts_cache": str(bundle.parent / "cache")}
+    signed = {"bundle_file": str(bundle), "bundle_allowed_signers": str(bundle.parent / "allowed")}
+    assert cluster.play("bundle_open", extra={**alone, **signed}).rc == 0
     machines.down(scenario, say)
     machines.up(scenario, say)
 
@@ -187,10 +211,10 @@ def test_restored_on_new_machines(cluster, backup, scenario, say):
         groups["k3s_server"]["hosts"] = node1
 
     cluster.rewrite(smaller)
-    assert cluster.play("restore", extra={"k3s_restore_from": str(backup)}).rc == 0
+    assert cluster.play("restore", extra={**alone, "k3s_restore_from": str(backup)}).rc == 0
     assert cluster.made() == {"before"}
     assert cluster.nodes_there() == ["node1", "node2"]
     assert [item["metadata"]["name"] for item in cluster.kubectl("get", "nodes")["items"]] == ["node1", "node2"]
     assert cluster.answers()
-    again = cluster.play("site")
+    again = cluster.play("site", extra=alone)
     assert (again.rc, changes(again)) == (0, [])
