@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -154,6 +155,25 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and isinstance(item, pytest.Function):
         item.session.stash[FAILED].setdefault(item.module.__name__, item.name)
     return report
+
+
+# Modules that did not begin, since they would not end in time.
+LATE = pytest.StashKey[dict[str, str]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a module marked ``slow(minutes)`` where fewer are left of WASINN_MINUTES; 0 or nothing is no limit."""
+    limit, slow = float(os.environ.get("WASINN_MINUTES") or 0), item.get_closest_marker("slow")
+    if not (limit and slow and isinstance(item, pytest.Function)):
+        return
+    late = item.session.stash.setdefault(LATE, {})
+    name, (needed,) = item.module.__name__, slow.args
+    if name not in late:
+        left = limit - (time.time() - float(os.environ["WASINN_STARTED"])) / 60
+        late[name] = f"needs {needed} minutes, {left:.0f} are left: make test-full" if left < needed else ""
+    if late[name]:
+        pytest.skip(late[name])
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ MODEL = "smollm2-135m-instruct"
 PORT = 30080
 OLD, NEW = (f"{version}+k3s1" for version in (k3s_previous.KUBERNETES, k3s.VERSIONS["KUBERNETES_VERSION"]))
 
-pytestmark = pytest.mark.usefixtures("in_order")
+pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(16)]
 
 
 class Living(Cluster):

@@ -20,7 +20,7 @@ from tests.machines import machines
 
 from .cluster import Cluster, changes
 
-pytestmark = pytest.mark.usefixtures("in_order")
+pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(20)]
 
 PRIVATE = ("/var/lib/rancher/k3s/server/token", "/etc/rancher/k3s/token", "/etc/rancher/k3s/config.yaml")
 
