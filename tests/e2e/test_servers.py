@@ -174,7 +174,7 @@ def test_the_loss_of_the_first(cluster):
     assert "node1 left the datastore" in "".join(
         cluster.run(node, "journalctl -u k3s -o cat --no-pager").stdout for node in ("node2", "node3")
     )
-    assert cluster.run("node1", "test -e /var/lib/rancher", check=False).returncode != 0
+    assert cluster.run("node1", "test -e /var/lib/rancher/k3s", check=False).returncode != 0
     assert cluster.answers()
 
 
