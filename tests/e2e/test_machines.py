@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from tests.machines import machines
+import pytest
+
+from tests.machines import image, machines
 from tests.machines.engine import docker
-from tests.machines.scenario import Scenario
+from tests.machines.scenario import CHECKOUT, Scenario
+from tests.machines.shell import Failure
 
 On = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -38,3 +41,28 @@ def test_a_second_up_changes_nothing(scenario: Scenario, on: On) -> None:
     machines.up(scenario, lines.append)
     assert sum("as it was" in line for line in lines) == len(scenario.nodes)
     assert before == [on(node, "cat /etc/machine-id").stdout.strip() for node in scenario.nodes]
+
+
+@pytest.fixture
+def left(docker_engine: None) -> Iterator[Scenario]:
+    """A scenario whose machine another checkout has made, and not started yet."""
+    scenario = Scenario.named("left", ("node1",), "10.213.31")
+    machines.down(scenario, anyones=True)
+    image.ensure(image.NODE)
+    theirs = [label.replace(CHECKOUT, "wasinn.checkout=/") for label in scenario.labels]
+    docker("create", "--name", scenario.container("node1"), *theirs, image.NODE.name, "sleep", "600")
+    yield scenario
+    machines.down(scenario, anyones=True)
+
+
+def test_what_another_checkout_left_behind_is_taken_over(left: Scenario) -> None:
+    """An engine that ended with its session leaves stopped machines behind."""
+    machines.up(left)
+    checkout = docker("inspect", "-f", '{{index .Config.Labels "wasinn.checkout"}}', left.container("node1"))
+    assert f"wasinn.checkout={checkout}" == CHECKOUT
+
+
+def test_what_another_checkout_still_runs_is_not(left: Scenario) -> None:
+    docker("start", left.container("node1"))
+    with pytest.raises(Failure, match="belongs to the checkout /: 'make clean' there"):
+        machines.up(left)

@@ -36,6 +36,9 @@ def up(scenario: Scenario, say: Callable[[str], None] = print) -> None:
     engine.ensure(say)
     _room_for_watchers(say)
     image.ensure(image.NODE, say)
+    if _abandoned(scenario):
+        say(f"machines of {scenario.name}: another checkout left them behind")
+        down(scenario, say, anyones=True)
     network.ensure(scenario)
     public = _key(scenario)
     fresh = [node for node in scenario.nodes if _start(scenario, node)]
@@ -79,6 +82,16 @@ def down(scenario: Scenario, say: Callable[[str], None] = print, *, anyones: boo
     network.remove(scenario, anyones)
     if containers or volumes:
         say(f"machines of {scenario.name}: removed")
+
+
+def _abandoned(scenario: Scenario) -> bool:
+    """Whether another checkout has machines of this name that nobody uses: none runs, or the checkout itself is gone."""
+    shown = docker(
+        "ps", "-a", *scenario.filters(anyones=True), "--format", '{{.State}} {{.Label "wasinn.checkout"}}'
+    ).splitlines()
+    machines = [line.split(" ", 1) for line in shown]
+    others = [(state, where) for state, where in machines if f"wasinn.checkout={where}" != CHECKOUT]
+    return bool(others) and not any(state == "running" and Path(where).is_dir() for state, where in others)
 
 
 def all_scenarios() -> list[str]:

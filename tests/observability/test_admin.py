@@ -90,7 +90,7 @@ def test_drained_answers_when_the_last_request_has_ended(own: Balancer, upstream
     began = time.monotonic()
     drained = ask(own.on_ops("/drained?timeout=9"))
     assert (drained.status, drained.body) == (200, b"drained\n")
-    assert 0.2 < time.monotonic() - began < 5
+    assert 4.5 < time.monotonic() - began < 8.5, "the last request ended after 0.4 s, but nodes get 5 s to hear of it"
     request.join()
     assert answers == [200]
 
