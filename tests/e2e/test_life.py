@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.closed_network import mirror
-from tests.closed_network.builds import k3s, k3s_previous
+from tests.closed_network.builds import k3s, k3s_previous, own_previous, shim
 from tests.machines import machines
 from tests.machines.engine import docker
 
@@ -28,6 +28,7 @@ from .test_journey import STATIC_SHIM
 MODEL = "smollm2-135m-instruct"
 PORT = 30080
 OLD, NEW = (f"{version}+k3s1" for version in (k3s_previous.KUBERNETES, k3s.VERSIONS["KUBERNETES_VERSION"]))
+OLD_SHIM, NEW_SHIM = own_previous.VERSION, shim.VERSION
 
 pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(16)]
 
@@ -58,6 +59,11 @@ class Living(Cluster):
         items = self.kubectl("get", "nodes")["items"]
         return {item["metadata"]["name"]: item["status"]["nodeInfo"]["kubeletVersion"] for item in items}
 
+    def shims(self) -> set[str]:
+        """Versions of the shim that the nodes start pods with."""
+        line = "readlink -f /usr/local/bin/containerd-shim-wasmedge-v1"
+        return {Path(self.run(node, line).stdout.strip()).parent.name for node in self.nodes}
+
     def cordoned(self) -> list[str]:
         """Nodes that take no pods."""
         return [
@@ -70,7 +76,7 @@ class Living(Cluster):
 @pytest.fixture(scope="module")
 def living(scenario, run_playbook, on, inventory, say) -> Living:
     """One server and two agents with the earlier k3s, one model with two pods, a node port."""
-    mirror.ensure(["k3s_previous"], say)
+    mirror.ensure(["k3s_previous", "own_previous"], say)
     folder = inventory.parent / "life"
     (folder / "group_vars").mkdir(parents=True, exist_ok=True)
     cluster = Living(scenario, partial(run_playbook, inventory=folder), on)
@@ -79,7 +85,7 @@ def living(scenario, run_playbook, on, inventory, say) -> Living:
     (folder / "hosts.yml").write_text(yaml.safe_dump(cluster.hosts, sort_keys=False), encoding="utf-8")
     variables = yaml.safe_load((inventory / "group_vars" / "k3s_cluster.yml").read_text(encoding="utf-8"))
     small = next(model for model in variables["models_catalogue"] if model["name"] == MODEL)
-    versions = {"wasmedge": "0.14.1", "wasinn": "0.1.0", "llama_api_server": "0.28.1"}
+    versions = {"wasmedge": "0.14.1", "wasinn": NEW_SHIM, "llama_api_server": "0.28.1"}
     cluster.variables = variables | {
         "models_catalogue": [small | {"replicas": 2}],
         "balancer_service_type": "NodePort",
@@ -103,9 +109,11 @@ def before(scenario, living, say) -> dict[str, Snapshot]:
     return {node: living.snapshot(node) for node in living.nodes}
 
 
-def test_a_cluster_with_the_earlier_version(living, before):
-    assert living.play_with("site", artifacts_versions={**living.variables["artifacts_versions"], "k3s": OLD}).rc == 0
+def test_a_cluster_with_the_earlier_versions(living, before):
+    earlier = {**living.variables["artifacts_versions"], "k3s": OLD, "wasinn": OLD_SHIM}
+    assert living.play_with("site", artifacts_versions=earlier).rc == 0
     assert set(living.versions().values()) == {OLD}
+    assert living.shims() == {OLD_SHIM}
     merged = yaml.safe_load((living.folder / "kubeconfig").read_text(encoding="utf-8"))
     assert [context["name"] for context in merged["contexts"]] == ["other", "wasinn-e2e"]
     assert merged["current-context"] == "other"
@@ -144,15 +152,17 @@ def test_a_node_that_fails_goes_back_and_the_others_are_not_touched(living):
     )
     assert not re.search(r"node[23] was not upgraded", result.output)
     assert set(living.versions().values()) == {OLD}
+    assert living.shims() == {OLD_SHIM}
     assert living.cordoned() == []
 
 
-def test_an_upgrade_under_load_fails_no_request(living):
+def test_an_upgrade_of_kubernetes_and_the_runtime_under_load_fails_no_request(living):
     url = f"http://{living.address}:{PORT}"
     with asking(2, lambda _number: ask(url, MODEL, max_tokens=4)) as answers:
         result = living.play_with("upgrade")
     assert result.rc == 0
     assert set(living.versions().values()) == {NEW}
+    assert living.shims() == {NEW_SHIM}
     assert living.cordoned() == []
     assert len(answers) > 20
     assert not failures(answers), (failures(answers), len(answers))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +18,11 @@ import pytest
 import yaml
 
 from tests.machines import machines
+from tests.machines.engine import docker
 
 from .cluster import Cluster, changes
 
-pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(30)]
+pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(34)]
 
 PRIVATE = ("/var/lib/rancher/k3s/server/token", "/etc/rancher/k3s/token", "/etc/rancher/k3s/config.yaml")
 
@@ -52,6 +54,13 @@ class Servers(Cluster):
         """Names of the nodes that are Ready."""
         lines = self.run(via, "k3s kubectl get nodes --no-headers").stdout.splitlines()
         return sorted(line.split()[0] for line in lines if line.split()[1] == "Ready")
+
+    def wait(self, node: str, line: str) -> None:
+        """Until a shell line succeeds on a machine, which may be starting."""
+        deadline = time.monotonic() + 120
+        while (done := self.run(node, line, check=False)).returncode != 0:
+            assert time.monotonic() < deadline, f"{node}: {line}: {done.stdout}{done.stderr}"
+            time.sleep(2)
 
     def answers(self) -> bool:
         """Whether the last run's report has the model's answer."""
@@ -90,6 +99,27 @@ def test_three_servers(cluster):
     assert cluster.answers()
     roles = {node["metadata"]["name"]: node["metadata"]["labels"] for node in cluster.kubectl("get", "nodes")["items"]}
     assert all("node-role.kubernetes.io/etcd" in labels for labels in roles.values())
+
+
+@pytest.mark.parametrize("lost", ["node1", "node2", "node3"])
+def test_the_loss_of_each_server_in_turn(cluster, scenario, lost):
+    """Its machine goes without a word, and starts again: the others take writes meanwhile, and it finds its way back."""
+    others = [node for node in cluster.nodes if node != lost]
+    docker("kill", scenario.container(lost))
+    for node in others:
+        cluster.wait(node, "test $(k3s kubectl get --raw /readyz --request-timeout=20s) = ok")
+    cluster.run(others[0], f"k3s kubectl create configmap without-{lost}")
+    assert f"without-{lost}" in cluster.run(others[1], "k3s kubectl get configmaps -o name").stdout
+    docker("start", scenario.container(lost))
+    cluster.wait(others[0], f"k3s kubectl wait --for=condition=Ready node/{lost} --timeout=10s")
+    cluster.wait(lost, f"k3s kubectl get configmap without-{lost} --request-timeout=20s")
+    cluster.run(lost, f"k3s kubectl delete configmap without-{lost}")
+
+
+def test_site_after_the_losses_changes_nothing_and_the_models_answer(cluster):
+    result = cluster.play("site")
+    assert (result.rc, changes(result)) == (0, [])
+    assert cluster.answers()
 
 
 def test_a_backup_is_whole_and_private(backup):
