@@ -109,7 +109,9 @@ class Join:
             status, date, authorities = self._get("/cacerts", {})
         except (OSError, http.client.HTTPException) as error:
             remedy = "See that k3s_api_endpoint and k3s_api_port lead to a k3s server, and not to another program or a proxy."
-            self._say("join_not_k3s", f"What listens at {self._where} does not speak as a k3s server ({error}).", remedy)
+            self._say(
+                "join_not_k3s", f"What listens at {self._where} does not speak as a k3s server ({error}).", remedy
+            )
             return
         self._clock(date)
         if status != 200 or b"BEGIN CERTIFICATE" not in authorities:

@@ -37,11 +37,17 @@ def me() -> Holder:
     return here("adam", os.getpid(), "wasinn.cluster.site")
 
 
+def holder(path: str) -> Holder:
+    found = look(path)
+    assert found is not None
+    return found
+
+
 def test_a_machine_is_taken_renewed_and_given_back(path, me):
     assert take(path, me, None, 60) is None
-    first = look(path)
+    first = holder(path)
     assert take(path, replace(me, playbook="other"), None, 60) is None
-    second = look(path)
+    second = holder(path)
     assert first.since == second.since < second.renewed
     assert release(path, me)
     assert not os.path.exists(path)
@@ -50,17 +56,19 @@ def test_a_machine_is_taken_renewed_and_given_back(path, me):
 
 def test_another_run_is_told_who_has_it_and_cannot_give_it_back(path, me):
     take(path, ELSEWHERE, None, 60)
-    assert take(path, me, None, 60).process == ELSEWHERE.process
+    other = take(path, me, None, 60)
+    assert other is not None
+    assert other.process == ELSEWHERE.process
     assert not release(path, me)
-    assert look(path).process == ELSEWHERE.process
+    assert holder(path).process == ELSEWHERE.process
 
 
 def test_a_claim_ends_with_its_lease(path, me):
     take(path, ELSEWHERE, None, 60)
-    old = {**asdict(look(path)), "renewed": time.time() - 61}
+    old = {**asdict(holder(path)), "renewed": time.time() - 61}
     Path(path).write_text(json.dumps(old))
     assert take(path, me, None, 60) is None
-    assert look(path).process == me.process
+    assert holder(path).process == me.process
 
 
 def test_a_claim_of_the_future_is_none(path, me):
