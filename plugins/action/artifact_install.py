@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.wasinn.cluster.plugins.module_utils.archive import (
     ArchiveError,
@@ -68,7 +68,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
         shell = self._connection._shell
         if shell.tmpdir is None:
             self._make_tmp_path()  # ActionBase.cleanup() removes it, and what is in it
-        remote = self._transfer_file(str(src), shell.join_path(shell.tmpdir, "src"))
+        try:
+            remote = self._transfer_file(str(src), shell.join_path(shell.tmpdir, "src"))
+        except AnsibleConnectionFailure as exc:
+            raise AnsibleConnectionFailure(
+                f"The connection broke while {args['name']} was copied, so nothing was installed: {str(exc).strip()} "
+                "Remedy: see that the machine runs and its network is there, then run again."
+            ) from exc
         self._fixup_perms2((shell.tmpdir, remote))
         return self._module({**args, "src": remote}, task_vars)
 

@@ -15,7 +15,10 @@ from collections.abc import Iterable
 from ansible_collections.wasinn.cluster.plugins.module_utils.failures import Signature
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Finding, finding
 
-_TOKEN = "Take k3s_token out of the inventory, or set it to the cluster's own, which the first server has in /var/lib/rancher/k3s/server/token."
+TOKEN_REMEDY = "Take k3s_token out of the inventory, or set it to the cluster's own, which the first server has in /var/lib/rancher/k3s/server/token."
+OTHER_CLUSTER = (
+    f"Run wasinn.cluster.reset with --limit on the machine if it was part of another cluster. {TOKEN_REMEDY}"
+)
 
 SIGNATURES = (
     Signature(
@@ -23,7 +26,7 @@ SIGNATURES = (
         r"token CA hash does not match the Cluster CA certificate hash"
         r"|level=(?:fatal|error).{0,400}certificate signed by unknown authority",
         "The machine has the token or the certificates of another cluster.",
-        f"Run wasinn.cluster.reset with --limit on the machine if it was part of another cluster. {_TOKEN}",
+        OTHER_CLUSTER,
         'level=fatal msg="token CA hash does not match the Cluster CA certificate hash: 1f0a != 9c3e"',
         source="k3s-io/k3s pkg/clientaccess/token.go",
     ),
@@ -32,7 +35,7 @@ SIGNATURES = (
         r"refused the token|the configured token is not the one|level=(?:fatal|error).{0,400}(?:401 Unauthorized|not authorized)"
         r"|encrypted with different token|bootstrap data already found and encrypted",
         "The cluster does not take the machine's token.",
-        _TOKEN,
+        TOKEN_REMEDY,
         'level=fatal msg="starting kubernetes: preparing server: bootstrap data already found and encrypted with different token"',
         source="k3s-io/k3s pkg/cluster/storage.go",
     ),

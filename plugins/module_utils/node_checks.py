@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -139,6 +140,26 @@ class Machine:
                 )
                 self._say("disk", cause, "Free some space, or mount a larger disk there.")
         return free
+
+    def writable(self, wanted: Iterable[str]) -> None:
+        """Folders that something is installed into; of one that is not there, the one that it would be made in."""
+        for path in wanted:
+            place = self._path(path)
+            while not os.path.exists(place):
+                place = os.path.dirname(place)
+            if not os.access(place, os.W_OK):
+                remedy = "Mount it read-write (findmnt -T tells what is mounted there), or use a machine whose system can be changed."
+                self._say("read_only", f"{place} cannot be written, but files have to go to {path}.", remedy)
+
+    def resolves(self, wanted: Iterable[str]) -> None:
+        """Names that this machine has to find an address for."""
+        for name in wanted:
+            try:
+                socket.getaddrinfo(name, None)
+            except OSError as error:
+                cause = f"This machine finds no address for {name} ({error.strerror or error})."
+                remedy = "Correct the name, or let the machine resolve it (its DNS server, or /etc/hosts)."
+                self._say("dns", cause, remedy)
 
     def ports(self, wanted: Iterable[Mapping[str, Any]], own_units: Iterable[str]) -> None:
         """Ports nobody but our own units may listen on."""

@@ -46,6 +46,16 @@ options:
       - Paths need not exist yet. Sizes of paths on one filesystem are added up.
     type: dict
     default: {}
+  writable:
+    description: Folders that files are installed into. They need not exist yet.
+    type: list
+    elements: str
+    default: []
+  resolves:
+    description: Names that the machine has to find an address for.
+    type: list
+    elements: str
+    default: []
   ports:
     description: Ports that nobody may use but O(own_units).
     type: list
@@ -176,6 +186,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "cgroup_controllers": {"type": "list", "elements": "str", "default": ["cpu", "memory", "pids"]},
     "memory": {"type": "str", "default": "0"},
     "disk": {"type": "dict", "default": {}},
+    "writable": {"type": "list", "elements": "str", "default": []},
+    "resolves": {"type": "list", "elements": "str", "default": []},
     "ports": {
         "type": "list",
         "elements": "dict",
@@ -210,6 +222,8 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
     machine.cgroups(params["cgroup_controllers"])
     memory = machine.memory(wanted_memory)
     disk = machine.disk(wanted_disk)
+    machine.writable(params["writable"])
+    machine.resolves(params["resolves"])
     machine.ports(params["ports"], params["own_units"])
     machine.kernel()
     machine.inotify()

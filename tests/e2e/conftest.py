@@ -131,6 +131,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_openai",
         "test_molecule",
         "test_journey",
+        "test_faults",
         "test_serving",
         "test_life",
         "test_servers",

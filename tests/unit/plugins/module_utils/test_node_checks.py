@@ -149,6 +149,25 @@ def test_disk(tmp_path: Path) -> None:
     assert place in machine.findings[0]["cause"]
 
 
+def test_folders_that_cannot_be_written(tmp_path: Path, monkeypatch) -> None:
+    """Root may write everywhere but on a read-only mount, as access(2) knows."""
+    machine = Machine(str(tmp_path))
+    machine.writable(["/opt/wasinn/not/yet"])
+    assert checks(machine) == []
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path / "opt"))
+    (tmp_path / "opt").mkdir()
+    machine.writable(["/opt/wasinn", "/usr/local/bin"])
+    assert checks(machine) == ["read_only"]
+    assert str(tmp_path / "opt") in machine.findings[0]["cause"]
+
+
+def test_names_that_are_not_resolved() -> None:
+    machine = Machine()
+    machine.resolves(["127.0.0.1", "::1", "localhost", "no-such-name.invalid"])
+    assert checks(machine) == ["dns"]
+    assert "no-such-name.invalid" in machine.findings[0]["cause"]
+
+
 def test_kernel(tmp_path: Path) -> None:
     machine = Machine(str(tmp_path))
     machine.kernel()
