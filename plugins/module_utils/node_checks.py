@@ -28,6 +28,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.distribution import
 )
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Finding, finding, human_bytes
 from ansible_collections.wasinn.cluster.plugins.module_utils.loader import node_glibc
+from ansible_collections.wasinn.cluster.plugins.module_utils.neighbours import taken
 from ansible_collections.wasinn.cluster.plugins.module_utils.ports import listeners, read
 
 #: RFC 1123 subdomain, as Kubernetes wants a node's name.
@@ -244,6 +245,30 @@ class Machine:
                     cause = f"There is {what} on this machine that this collection did not install ({path})."
                     self._say("kubernetes", cause, "Uninstall it first, or use another machine.")
                     break
+
+    def selinux(self) -> None:
+        """k3s' policy, where SELinux is enforced, and the programs by which files get their types."""
+        if read(self._path("sys/fs/selinux/enforce")) != "1":
+            return
+        modules = ("usr/share/selinux/packages/k3s.pp", "var/lib/selinux/targeted/active/modules/200/k3s")
+        if not any(os.path.exists(self._path(module)) for module in modules):
+            cause = "SELinux is enforced on this machine, and it has no policy for k3s."
+            remedy = "Install the package k3s-selinux from rpm.rancher.io, or set SELinux to permissive."
+            self._say("selinux", cause, remedy)
+        missing = [name for name in ("semanage", "restorecon") if not self._program(name)]
+        if missing:
+            cause = f"SELinux is enforced, and {' and '.join(missing)}, by which files get their types, is missing."
+            self._say("selinux", cause, "Install the package policycoreutils-python-utils.")
+
+    def _program(self, name: str) -> bool:
+        return any(os.access(self._path(folder, name), os.X_OK) for folder in PATH.split(":"))
+
+    def free(self, addresses: Iterable[str], port: int) -> None:
+        """Addresses that the cluster is to take and nobody may have."""
+        for address in addresses:
+            if taken(address, port):
+                cause = f"Somebody answers at {address}, which the cluster's API is to take as its own."
+                self._say("address", cause, "Set k3s_api_endpoint to a free address of the servers' network.")
 
     def clock(self, epoch: float, most: float) -> float:
         """Seconds by which this machine's clock is ahead of *epoch*, which is also returned."""

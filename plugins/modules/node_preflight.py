@@ -71,6 +71,15 @@ options:
         type: str
         choices: [tcp, udp]
         default: tcp
+  free_addresses:
+    description: Addresses that nobody may have.
+    type: list
+    elements: str
+    default: []
+  free_port:
+    description: Port at which a machine that has one of O(free_addresses) would answer or refuse.
+    type: int
+    default: 6443
   own_units:
     description: systemd units that may use O(ports).
     type: list
@@ -197,6 +206,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
         },
     },
+    "free_addresses": {"type": "list", "elements": "str", "default": []},
+    "free_port": {"type": "int", "default": 6443},
     "own_units": {
         "type": "list",
         "elements": "str",
@@ -230,6 +241,8 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
     name = machine.name(params["node_name"])
     machine.commands(params["commands"])
     machine.kubernetes(params["own_mark"])
+    machine.selinux()
+    machine.free(params["free_addresses"], params["free_port"])
     ahead = machine.clock(params["epoch"], params["max_skew"]) if params["epoch"] else None
     seen = {
         "architecture": platform.machine(),

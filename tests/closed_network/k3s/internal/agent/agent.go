@@ -37,7 +37,7 @@ type Agent struct {
 
 // New prepares the machine.
 func New(c *config.Config, g *proc.Group, bin string) (*Agent, error) {
-	return &Agent{c: c, g: g, bin: bin, dir: filepath.Join(c.DataDir, "agent")}, prepareMachine()
+	return &Agent{c: c, g: g, bin: bin, dir: filepath.Join(c.DataDir, "agent")}, prepareMachine(c.ProtectKernel)
 }
 
 // StartContainerd runs containerd and imports the images that lie ready.

@@ -153,6 +153,9 @@ func writeContainerdConfig(c *config.Config, binDir string, own bool) (string, e
 	if own {
 		s.BinDir, s.ConfDir = binDir, cniDir(c)
 	}
+	if err := writeRegistries(c.Registries, s.Registries); err != nil {
+		return "", err
+	}
 	user, err := os.ReadFile(filepath.Join(dir, "config-v3.toml.tmpl"))
 	if err != nil && !os.IsNotExist(err) {
 		return "", err

@@ -39,6 +39,7 @@ func (a *Agent) startKubelet(cluster supervisor.Cluster) error {
 		CgroupDriver:             driver,
 		FailCgroupV1:             &no, // node containers on a cgroup v1 host
 		FailSwapOn:               &no,
+		ProtectKernelDefaults:    a.c.ProtectKernel,
 		ResolverConfig:           &resolver,
 		StaticPodPath:            filepath.Join(a.dir, "pod-manifests"),
 		EvictionHard:             map[string]string{"imagefs.available": "5%", "nodefs.available": "5%"},

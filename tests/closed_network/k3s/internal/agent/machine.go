@@ -40,7 +40,7 @@ func systemdCgroup() bool {
 }
 
 // prepareMachine does what upstream's components take for granted.
-func prepareMachine() error {
+func prepareMachine(protectKernel bool) error {
 	if os.Getuid() != 0 {
 		return fmt.Errorf("k3s needs root: start it as root or by its systemd unit")
 	}
@@ -52,6 +52,9 @@ func prepareMachine() error {
 	}
 	if err := setKernel("net/ipv4/ip_forward", "1"); err != nil {
 		return fmt.Errorf("%w; pods cannot reach each other without it: in a container remount /proc/sys writable", err)
+	}
+	if protectKernel {
+		return nil // the kubelet itself refuses other values than its own
 	}
 	return coverTunables()
 }

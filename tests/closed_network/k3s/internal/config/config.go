@@ -26,11 +26,15 @@ const DefaultFile = "/etc/rancher/k3s/config.yaml"
 type Config struct {
 	Role            string
 	Token           string
+	AgentToken      string // by which agents join, where it is another one than Token
 	Server          string // https://host:port of a server to join; empty on the first server
 	ClusterInit     bool
 	ClusterReset    bool
 	RestorePath     string // of a snapshot, with ClusterReset
 	SnapshotDir     string
+	EncryptSecrets  bool
+	ProtectKernel   bool   // the kernel has to be set up already
+	Registries      string // file of mirrors
 	NodeName        string
 	NodeIP          string
 	NodeExternalIP  string
@@ -73,7 +77,13 @@ type option struct {
 var options = []option{
 	{name: "token", env: "K3S_TOKEN"},
 	{name: "token-file", env: "K3S_TOKEN_FILE"},
+	{name: "agent-token", serverOnly: true, env: "K3S_AGENT_TOKEN"},
+	{name: "agent-token-file", serverOnly: true, env: "K3S_AGENT_TOKEN_FILE"},
 	{name: "server", env: "K3S_URL"},
+	{name: "datastore-endpoint", serverOnly: true, env: "K3S_DATASTORE_ENDPOINT"},
+	{name: "secrets-encryption", boolean: true, serverOnly: true},
+	{name: "protect-kernel-defaults", boolean: true},
+	{name: "private-registry", def: "/etc/rancher/k3s/registries.yaml"},
 	{name: "cluster-init", boolean: true, serverOnly: true, env: "K3S_CLUSTER_INIT"},
 	{name: "cluster-reset", boolean: true, serverOnly: true, env: "K3S_CLUSTER_RESET"},
 	{name: "cluster-reset-restore-path", serverOnly: true},
@@ -85,7 +95,7 @@ var options = []option{
 	{name: "node-taint", list: true},
 	{name: "cluster-cidr", serverOnly: true, def: "10.42.0.0/16"},
 	{name: "service-cidr", serverOnly: true, def: "10.43.0.0/16"},
-	{name: "cluster-dns", serverOnly: true, def: "10.43.0.10"},
+	{name: "cluster-dns", serverOnly: true},
 	{name: "cluster-domain", serverOnly: true, def: "cluster.local"},
 	{name: "tls-san", list: true, serverOnly: true},
 	{name: "write-kubeconfig", serverOnly: true, env: "K3S_KUBECONFIG_OUTPUT", def: "/etc/rancher/k3s/k3s.yaml"},
@@ -164,13 +174,14 @@ func build(role string, values map[string][]string) (*Config, error) {
 	}
 	yes := func(name string) bool { v, _ := strconv.ParseBool(one(name)); return v }
 	c := &Config{
-		Role: role, Token: one("token"), Server: strings.TrimSuffix(one("server"), "/"), ClusterInit: yes("cluster-init"),
+		Role: role, Token: one("token"), AgentToken: one("agent-token"), Server: strings.TrimSuffix(one("server"), "/"), ClusterInit: yes("cluster-init"),
 		ClusterReset: yes("cluster-reset"), RestorePath: one("cluster-reset-restore-path"), SnapshotDir: one("etcd-snapshot-dir"),
 		NodeName: one("node-name"), NodeIP: one("node-ip"), NodeExternalIP: one("node-external-ip"),
 		NodeLabels: values["node-label"], NodeTaints: values["node-taint"],
 		ClusterCIDR: one("cluster-cidr"), ServiceCIDR: one("service-cidr"), ClusterDNS: one("cluster-dns"), ClusterDomain: one("cluster-domain"),
 		TLSSANs: split(values["tls-san"]), WriteKubeconfig: one("write-kubeconfig"), Disable: split(values["disable"]),
 		FlannelBackend: one("flannel-backend"), DataDir: one("data-dir"), BindAddress: one("bind-address"),
+		EncryptSecrets: yes("secrets-encryption"), ProtectKernel: yes("protect-kernel-defaults"), Registries: one("private-registry"),
 		Snapshotter: one("snapshotter"), PauseImage: one("pause-image"), Debug: yes("debug"),
 		KubeletArgs: values["kubelet-arg"], ProxyArgs: values["kube-proxy-arg"], APIServerArgs: values["kube-apiserver-arg"],
 		ControllerArgs: values["kube-controller-manager-arg"], SchedulerArgs: values["kube-scheduler-arg"], EtcdArgs: values["etcd-arg"],
@@ -183,12 +194,17 @@ func build(role string, values map[string][]string) (*Config, error) {
 	if c.Port, err = strconv.Atoi(one("https-listen-port")); err != nil || c.Port < 1 || c.Port > 65535 {
 		return nil, fmt.Errorf("https-listen-port %q is not a port number: give one from 1 to 65535", one("https-listen-port"))
 	}
-	if file := one("token-file"); c.Token == "" && file != "" {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("the token file cannot be read: %w", err)
+	for name, into := range map[string]*string{"token-file": &c.Token, "agent-token-file": &c.AgentToken} {
+		if file := one(name); *into == "" && file != "" {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				return nil, fmt.Errorf("the token file cannot be read: %w", err)
+			}
+			*into = strings.TrimSpace(string(data))
 		}
-		c.Token = strings.TrimSpace(string(data))
+	}
+	if one("datastore-endpoint") != "" {
+		return nil, fmt.Errorf("datastore-endpoint is not in this stand-in for k3s: it keeps the state in etcd of its own")
 	}
 	return c, c.complete()
 }
@@ -207,6 +223,11 @@ func (c *Config) complete() error {
 		if _, _, err := net.ParseCIDR(cidr); err != nil {
 			return fmt.Errorf("%q is no address range: give cluster-cidr and service-cidr like 10.42.0.0/16", cidr)
 		}
+	}
+	if c.ClusterDNS == "" {
+		_, services, _ := net.ParseCIDR(c.ServiceCIDR)
+		services.IP[len(services.IP)-1] += 10
+		c.ClusterDNS = services.IP.String()
 	}
 	switch c.FlannelBackend {
 	case "host-gw", "none":

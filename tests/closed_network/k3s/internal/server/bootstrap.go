@@ -123,7 +123,22 @@ func (s *state) writeToken(secret string) error {
 	if err := pki.WriteFile(file, []byte(full), 0o600); err != nil {
 		return err
 	}
-	for _, link := range []string{"node-token", "agent-token"} {
+	links := []string{"node-token", "agent-token"}
+	agentFile := filepath.Join(s.dir, "agent-token")
+	if s.agents != "" {
+		links = links[:1]
+		if err := os.Remove(agentFile); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+		if err := pki.WriteFile(agentFile, []byte(token.Format(s.serverCA.PEM, "node", s.agents)+"\n"), 0o600); err != nil {
+			return err
+		}
+	} else if found, err := os.Lstat(agentFile); err == nil && found.Mode().IsRegular() {
+		if err := os.Remove(agentFile); err != nil { // agents have a token of their own no more
+			return err
+		}
+	}
+	for _, link := range links {
 		if _, err := os.Lstat(filepath.Join(s.dir, link)); os.IsNotExist(err) {
 			if err := os.Symlink(file, filepath.Join(s.dir, link)); err != nil {
 				return err
@@ -153,16 +168,19 @@ func (s *state) rotate(ctx context.Context, client *clientv3.Client, secret stri
 	return s.writeToken(secret)
 }
 
-// installBootstrap writes the authorities below server/tls.
-func installBootstrap(tls string, b *supervisor.Bootstrap) error {
+// installBootstrap writes the authorities, and the key of encrypted secrets, below server.
+func installBootstrap(dir string, b *supervisor.Bootstrap) error {
 	for name, data := range b.Files {
 		mode := os.FileMode(0o600)
 		if strings.HasSuffix(name, ".crt") {
 			mode = 0o644
 		}
-		if err := pki.WriteFile(filepath.Join(tls, filepath.Clean("/"+name)), data, mode); err != nil {
+		if err := pki.WriteFile(filepath.Join(dir, "tls", filepath.Clean("/"+name)), data, mode); err != nil {
 			return fmt.Errorf("the cluster's authorities cannot be kept: %w", err)
 		}
+	}
+	if len(b.Encryption) > 0 {
+		return pki.WriteFile(encryptionFile(dir), b.Encryption, 0o600)
 	}
 	return nil
 }

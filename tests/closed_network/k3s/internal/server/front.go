@@ -66,11 +66,11 @@ func startFront(c *config.Config, s *state, e *etcd, p passwords) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+supervisor.PathPing, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "pong") })
 	mux.HandleFunc("GET "+supervisor.PathCACerts, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(s.serverCA.PEM) })
-	mux.HandleFunc("POST "+supervisor.PathNode, f.authenticated(f.node))
-	mux.HandleFunc("GET "+supervisor.PathBootstrap, f.authenticated(f.bootstrap))
-	mux.HandleFunc("POST "+supervisor.PathMember, f.authenticated(f.member))
-	mux.HandleFunc("POST "+supervisor.PathPromote, f.authenticated(f.promote))
-	mux.HandleFunc("POST "+supervisor.PathToken, f.authenticated(f.token))
+	mux.HandleFunc("POST "+supervisor.PathNode, f.authenticated(f.node, true))
+	mux.HandleFunc("GET "+supervisor.PathBootstrap, f.authenticated(f.bootstrap, false))
+	mux.HandleFunc("POST "+supervisor.PathMember, f.authenticated(f.member, false))
+	mux.HandleFunc("POST "+supervisor.PathPromote, f.authenticated(f.promote, false))
+	mux.HandleFunc("POST "+supervisor.PathToken, f.authenticated(f.token, false))
 	mux.HandleFunc("/", f.pass)
 	server := &http.Server{
 		Handler:   mux,
@@ -131,11 +131,12 @@ func (f *front) pass(w http.ResponseWriter, r *http.Request) {
 	f.proxy[1].ServeHTTP(w, r)
 }
 
-// authenticated answers with JSON to whoever knows the cluster's secret.
-func (f *front) authenticated(handle func(*http.Request) (any, error)) http.HandlerFunc {
+// authenticated answers with JSON to whoever knows the cluster's secret, or, where agents may ask, the agents' own.
+func (f *front) authenticated(handle func(*http.Request) (any, error), agents bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, secret, _ := r.BasicAuth()
-		if subtle.ConstantTimeCompare([]byte(secret), []byte(f.s.currentSecret())) != 1 {
+		same := func(known string) bool { return subtle.ConstantTimeCompare([]byte(secret), []byte(known)) == 1 }
+		if !same(f.s.currentSecret()) && !(agents && f.s.agents != "" && same(f.s.agents)) {
 			http.Error(w, "wrong token", http.StatusUnauthorized)
 			return
 		}

@@ -133,6 +133,10 @@ func flags(args []string) []string {
 
 func apiServerArgs(c *config.Config, s *state) []string {
 	file := func(name string) string { return filepath.Join(s.tls, name) }
+	more := flags(c.APIServerArgs)
+	if c.EncryptSecrets {
+		more = append([]string{"--encryption-provider-config=" + encryptionFile(s.dir)}, more...)
+	}
 	return append([]string{
 		"--advertise-address=" + c.NodeIP, "--bind-address=" + apiHost, fmt.Sprintf("--secure-port=%d", c.Port), "--permit-port-sharing=true",
 		"--allow-privileged=true", "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--anonymous-auth=true", "--profiling=false",
@@ -146,7 +150,7 @@ func apiServerArgs(c *config.Config, s *state) []string {
 		"--proxy-client-cert-file=" + file("client-auth-proxy.crt"), "--proxy-client-key-file=" + file("client-auth-proxy.key"),
 		"--service-account-issuer=https://kubernetes.default.svc." + c.ClusterDomain, "--service-account-key-file=" + file(serviceKey), "--service-account-signing-key-file=" + file(serviceKey),
 		"--api-audiences=https://kubernetes.default.svc." + c.ClusterDomain + ",k3s",
-	}, flags(c.APIServerArgs)...)
+	}, more...)
 }
 
 func controllerArgs(c *config.Config, s *state) []string {

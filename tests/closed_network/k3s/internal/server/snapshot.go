@@ -137,7 +137,7 @@ func Reset(c *config.Config) error {
 	}); err != nil {
 		return fmt.Errorf("the snapshot %s cannot be restored: %w", c.RestorePath, err)
 	}
-	if err := installBootstrap(filepath.Join(dir, "tls"), bundle); err != nil {
+	if err := installBootstrap(dir, bundle); err != nil {
 		return err
 	}
 	if _, err := os.Stat(etcd); err == nil {

@@ -30,6 +30,7 @@ type state struct {
 	dir, tls  string // <data-dir>/server and server/tls
 	mu        sync.Mutex
 	secret    string // under mu once the front runs
+	agents    string // the secret that agents have, where it is another one
 	serverCA  *pki.CA
 	clientCA  *pki.CA
 	headerCA  *pki.CA
@@ -57,6 +58,13 @@ func prepare(ctx context.Context, c *config.Config) (*state, error) {
 		if given, err = token.Parse(c.Token, "server"); err != nil {
 			return nil, err
 		}
+	}
+	if c.AgentToken != "" {
+		agents, err := token.Parse(c.AgentToken, "node")
+		if err != nil {
+			return nil, fmt.Errorf("agent-token: %w", err)
+		}
+		s.agents = agents.Secret
 	}
 	tokenFile := filepath.Join(s.dir, "token")
 	_, err := os.Stat(tokenFile)
@@ -90,6 +98,11 @@ func prepare(ctx context.Context, c *config.Config) (*state, error) {
 	default:
 		s.secret = token.New()
 	}
+	if c.EncryptSecrets {
+		if err := ensureEncryption(s.dir); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.leaves(c)
 }
 
@@ -112,7 +125,7 @@ func (s *state) join(ctx context.Context, c *config.Config, t token.Token, known
 		if reply.Cluster != s.cluster {
 			return fatal("this server's settings %+v are not its cluster's %+v: give the same cluster-cidr, service-cidr, cluster-dns, cluster-domain and flannel-backend on all servers", s.cluster, reply.Cluster)
 		}
-		if err := installBootstrap(s.tls, &reply); err != nil {
+		if err := installBootstrap(s.dir, &reply); err != nil {
 			return err
 		}
 		s.secret, s.bootstrap = reply.Secret, client
@@ -194,7 +207,11 @@ func (s *state) bundle() (*supervisor.Bootstrap, error) {
 		}
 		files[name] = data
 	}
-	return &supervisor.Bootstrap{Secret: s.secret, Files: files, Cluster: s.cluster}, nil
+	encryption, err := os.ReadFile(encryptionFile(s.dir))
+	if err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	return &supervisor.Bootstrap{Secret: s.secret, Files: files, Encryption: encryption, Cluster: s.cluster}, nil
 }
 
 func fatal(format string, args ...any) error {

@@ -47,9 +47,11 @@ type Cluster struct {
 
 // Bootstrap is what a further server needs: files below server/tls, by name.
 type Bootstrap struct {
-	Secret  string            `json:"secret"`
-	Files   map[string][]byte `json:"files"`
-	Cluster Cluster           `json:"cluster"`
+	Secret string            `json:"secret"`
+	Files  map[string][]byte `json:"files"`
+	// Encryption is the key of encrypted secrets, where they are.
+	Encryption []byte  `json:"encryption,omitempty"`
+	Cluster    Cluster `json:"cluster"`
 }
 
 // TokenRequest gives the cluster another secret; empty stands for a random one.

@@ -1,0 +1,117 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Openings in the firewall that a machine has: firewalld, ufw, or nftables' own service.
+
+What was opened is kept in a file, so that an opening that is no longer wanted is closed, and nobody else's ever is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+#: By this word our rules are known.
+MARK = "wasinn.cluster"
+STATE = "/etc/wasinn/firewall.json"
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class FirewallError(Exception):
+    """A firewall that does not do what it was asked for."""
+
+
+class Opening(NamedTuple):
+    """Ports of one protocol for some sources, all of them where there is none."""
+
+    protocol: str
+    ports: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+
+
+class Wanted(NamedTuple):
+    """All that is to be open: openings, and ranges from and to which everything is let through."""
+
+    openings: tuple[Opening, ...] = ()
+    trusted: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, openings: Iterable[Mapping[str, Any]], trusted: Iterable[str]) -> Wanted:
+        """From a module's parameters, or from JSON."""
+        return cls(
+            tuple(
+                Opening(item["protocol"], tuple(map(str, item["ports"])), tuple(item.get("sources") or ()))
+                for item in openings
+            ),
+            tuple(trusted),
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"openings": [dict(item._asdict()) for item in self.openings], "trusted": list(self.trusted)}
+
+
+def command(argv: Sequence[str], stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a program; where it fails its words are the error."""
+    env = dict(os.environ, LC_ALL="C", PATH="/usr/sbin:/usr/bin:/sbin:/bin")
+    try:
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, env=env, timeout=120)
+    except FileNotFoundError:
+        done = subprocess.CompletedProcess(argv, 127, "", f"{argv[0]} is not installed")
+    except subprocess.TimeoutExpired:
+        done = subprocess.CompletedProcess(argv, 124, "", f"{argv[0]} did not end within 120 s")
+    if check and done.returncode != 0:
+        words = (done.stderr or done.stdout).strip().splitlines()
+        raise FirewallError(f"{' '.join(argv[:6])} failed: {words[-1] if words else done.returncode}")
+    return done
+
+
+def read_state(path: str) -> tuple[str, Wanted]:
+    """Which firewall was opened, and what for; nothing where there is no such file."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            data = json.load(stream)
+        return data["firewall"], Wanted.of(data["openings"], data["trusted"])
+    except FileNotFoundError:
+        return "", Wanted()
+    except (ValueError, KeyError, TypeError) as error:
+        raise FirewallError(f"{path} cannot be read ({error!r}): remove it, and the rules marked {MARK}") from error
+
+
+def write_state(path: str, firewall: str, wanted: Wanted) -> None:
+    """Keep that, or remove the file where nothing is open."""
+    if not firewall:
+        if os.path.exists(path):
+            os.unlink(path)
+        return
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    text = json.dumps({"firewall": firewall, **wanted.plain()}, indent=2) + "\n"
+    descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    os.replace(path + ".new", path)
+
+
+class Firewall:
+    """One kind of firewall. ``change`` goes from what was open to what is wanted, and tells whether anything differed."""
+
+    name = ""
+
+    def __init__(self, run: Run = command):
+        self.run = run
+
+    def active(self) -> bool:
+        """Whether it guards this machine."""
+        raise NotImplementedError
+
+    def change(self, before: Wanted, wanted: Wanted, dry: bool) -> bool:
+        """Open what is wanted, close what was open besides."""
+        raise NotImplementedError
+
+    def _unit_is_active(self, unit: str) -> bool:
+        return self.run(["systemctl", "is-active", "--quiet", unit], check=False).returncode == 0

@@ -1,0 +1,215 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Role k3s: the files that it writes for each machine of a cluster, by the cluster's shape."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.unit.manifests import KUBERNETES
+
+INVENTORY = """
+k3s_cluster:
+  children:
+    k3s_server: {hosts: {s1: {ansible_host: 192.0.2.11}, s2: {ansible_host: 192.0.2.12}}}
+    k3s_agent: {hosts: {a1: {ansible_host: 192.0.2.21, k3s_node_labels: [disk=nvme], k3s_node_taints: ["gpu=true:NoSchedule"]}}}
+  vars: {ansible_connection: local}
+"""
+PLAY = """
+- hosts: k3s_cluster
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: wasinn.cluster.k3s, tasks_from: settings}
+    - ansible.builtin.set_fact:
+        k3s_node_addresses: "{{ hostvars | wasinn.cluster.k3s_addresses(__k3s_nodes) }}"
+        k3s_server_addresses: "{{ hostvars | wasinn.cluster.k3s_addresses(groups.k3s_server) }}"
+    - ansible.builtin.copy:
+        content: "{{ __k3s_base_config | to_json }}"
+        dest: "{{ work }}/{{ inventory_hostname }}.config"
+    - ansible.builtin.copy:
+        content: "{{ __k3s_openings | to_json }}"
+        dest: "{{ work }}/{{ inventory_hostname }}.openings"
+    - ansible.builtin.template:
+        src: "{{ templates }}/{{ item }}.j2"
+        dest: "{{ work }}/{{ inventory_hostname }}.{{ item }}"
+      loop: [k3s.env, admission.yaml, audit-policy.yaml, kube-vip.yaml]
+"""
+PREFLIGHT = """
+- hosts: k3s_cluster
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: wasinn.cluster.k3s, tasks_from: preflight}
+"""
+
+
+@pytest.fixture(scope="module")
+def play(exported, tmp_path_factory):
+    """``play(text, **variables) -> (exit status, output, folder)``."""
+
+    def run(text: str, **variables: Any) -> tuple[int, str, Path]:
+        work = tmp_path_factory.mktemp("k3s")
+        (work / "hosts.yml").write_text(INVENTORY)
+        (work / "play.yml").write_text(text)
+        extra = {
+            "work": str(work),
+            "templates": str(exported.path / "roles" / "k3s" / "templates"),
+            "ansible_python_interpreter": sys.executable,
+            "k3s_upgrade": True,  # versions are not what is looked at
+            **variables,
+        }
+        done = subprocess.run(
+            [
+                *(Path(sys.executable).parent / "ansible-playbook", "-i", work / "hosts.yml", work / "play.yml"),
+                *("-e", json.dumps(extra)),
+            ],
+            env=dict(os.environ, ANSIBLE_NOCOLOR="1", ANSIBLE_COLLECTIONS_PATH=str(exported.path.parents[2])),
+            cwd=work,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr, work
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def shaped(play):
+    """``shaped(**variables) -> {"s1.config": settings, "a1.k3s.env": text, …}``."""
+
+    def made(**variables: Any) -> dict[str, Any]:
+        status, output, work = play(PLAY, **variables)
+        assert status == 0, output
+        files = {path.name: path.read_text() for path in work.iterdir() if path.name[:3] in ("s1.", "s2.", "a1.")}
+        return {
+            name: json.loads(text) if name.endswith((".config", ".openings")) else text for name, text in files.items()
+        }
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def plain(shaped):
+    return shaped()
+
+
+@pytest.fixture(scope="module")
+def full(shaped):
+    """Everything at once that goes together."""
+    return shaped(
+        k3s_agent_token="of-the-agents",
+        k3s_cis_hardening=True,
+        k3s_environment={"HTTPS_PROXY": "http://proxy:3128"},
+        k3s_api_endpoint="192.0.2.10",
+        k3s_kube_vip_image=f"ghcr.io/kube-vip/kube-vip:v1@sha256:{'0' * 64}",
+        k3s_server_config={
+            "datastore-endpoint": "postgres://k3s:secret@db.example.com/k3s",
+            "cluster-cidr": "10.52.0.0/16,fd52::/56",
+            "service-cidr": "10.53.0.0/16,fd53::/112",
+            "flannel-backend": "wireguard-native",
+            "kube-apiserver-arg": ["audit-log-maxage=7"],
+        },
+    )
+
+
+def test_by_default_nothing_of_it_is_there(plain):
+    assert plain["s1.config"] == {
+        "node-name": "s1",
+        "tls-san": ["192.0.2.11"],
+        "write-kubeconfig-mode": "0600",
+        "https-listen-port": 6443,
+        "cluster-init": True,
+    }
+    assert "NO_PROXY" not in plain["s1.k3s.env"]
+
+
+def test_labels_and_taints_are_a_hosts_own(plain):
+    assert plain["a1.config"]["node-label"] == ["disk=nvme"]
+    assert plain["a1.config"]["node-taint"] == ["gpu=true:NoSchedule"]
+    assert "node-label" not in plain["s2.config"]
+
+
+def test_with_an_external_datastore_no_server_has_etcd_or_joins_another(full):
+    for server in ("s1", "s2"):
+        assert full[f"{server}.config"]["datastore-endpoint"].startswith("postgres://")
+        assert not {"cluster-init", "server"} & full[f"{server}.config"].keys()
+        assert not any("2379" in opening["ports"] for opening in full[f"{server}.openings"]["openings"])
+    assert full["s2.config"]["token-file"] == "/etc/rancher/k3s/token"
+    assert full["a1.config"]["server"] == "https://192.0.2.10:6443"
+    assert "datastore-endpoint" not in full["a1.config"]
+
+
+def test_both_tokens_are_files_of_servers_and_one_is_an_agents(full):
+    assert (
+        full["s1.config"]["agent-token-file"] == full["s2.config"]["agent-token-file"] == "/etc/rancher/k3s/agent-token"
+    )
+    assert "agent-token-file" not in full["a1.config"]
+    assert full["a1.config"]["token-file"] == "/etc/rancher/k3s/token"
+    assert not any("of-the-agents" in str(text) for text in full.values())
+
+
+def test_openings_follow_the_part_and_the_network(full, plain):
+    ports = {
+        name: [port for item in full[f"{name}.openings"]["openings"] for port in item["ports"]] for name in ("s1", "a1")
+    }
+    assert ports == {"s1": ["6443", "10250", "51820", "51821"], "a1": ["10250", "51820", "51821"]}
+    assert full["a1.openings"]["trusted"] == ["10.52.0.0/16", "fd52::/56", "10.53.0.0/16", "fd53::/112"]
+    (etcd,) = [item for item in plain["s1.openings"]["openings"] if "2379" in item["ports"]]
+    assert etcd["sources"] == ["192.0.2.11", "192.0.2.12"]
+
+
+def test_proxies_are_not_for_the_cluster(full):
+    (line,) = [line for line in full["a1.k3s.env"].splitlines() if line.startswith("NO_PROXY=")]
+    inside = line.partition("=")[2].split(",")
+    assert {"10.52.0.0/16", "fd53::/112", ".svc", "192.0.2.10", "192.0.2.11", "192.0.2.12", "192.0.2.21"} <= set(inside)
+
+
+def test_hardening_adds_to_what_the_user_sets(full, plain):
+    server, agent = full["s1.config"], full["a1.config"]
+    assert server["secrets-encryption"] is True
+    assert server["protect-kernel-defaults"] is agent["protect-kernel-defaults"] is True
+    arguments = server["kube-apiserver-arg"]
+    assert arguments.index("audit-log-maxage=30") < arguments.index("audit-log-maxage=7")
+    assert "admission-control-config-file=/etc/rancher/k3s/admission.yaml" in arguments
+    assert any(argument.startswith("tls-cipher-suites=TLS_ECDHE") for argument in agent["kubelet-arg"])
+    assert not {"secrets-encryption", "kube-apiserver-arg", "kube-controller-manager-arg"} & agent.keys()
+    assert not {"secrets-encryption", "protect-kernel-defaults"} & plain["s1.config"].keys()
+    admission = yaml.safe_load(full["s1.admission.yaml"])["plugins"][0]["configuration"]
+    assert admission["defaults"]["enforce"] == "restricted"
+    assert "kube-system" in admission["exemptions"]["namespaces"]
+    assert yaml.safe_load(full["s1.audit-policy.yaml"])["rules"] == [{"level": "Metadata"}]
+
+
+def test_kube_vips_manifest_is_valid_and_names_the_address(full):
+    objects = list(yaml.safe_load_all(full["s1.kube-vip.yaml"]))
+    for item in objects:
+        kubernetes_validate.validate(item, KUBERNETES, strict=True)
+    (container,) = objects[-1]["spec"]["template"]["spec"]["containers"]
+    assert container["image"].endswith("@sha256:" + "0" * 64)
+    values = {item["name"]: item.get("value") for item in container["env"]}
+    assert (values["address"], values["port"], values["vip_subnet"], values["svc_enable"]) == (
+        "192.0.2.10",
+        "6443",
+        "32",
+        "false",
+    )
+
+
+def test_others_are_refused_each_with_its_sentence(play):
+    """All hosts are looked at: the ranges are the servers', kube-vip's image is asked for on the one that is left."""
+    variables = {"k3s_server_config": {"cluster-cidr": "192.0.2.0/24"}, "k3s_kube_vip_image": "kube-vip:v1"}
+    status, output, _work = play(PREFLIGHT, **variables)
+    assert status != 0
+    flat = " ".join(output.split())
+    assert "s1: cluster-cidr (192.0.2.0/24) has the address of a machine in it: 192.0.2.11, 192.0.2.12" in flat
+    assert "kube-vip needs an image with a digest" in flat
+    assert flat.count("Remedy: ") >= 2
