@@ -132,6 +132,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_molecule",
         "test_journey",
         "test_serving",
+        "test_existing",
         "test_life",
         "test_servers",
     ]
