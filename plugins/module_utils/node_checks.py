@@ -33,7 +33,10 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.ports import listen
 
 #: RFC 1123 subdomain, as Kubernetes wants a node's name.
 NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-UNIT_FOLDERS = ("etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
+UNIT_FOLDERS = (
+    *("etc/systemd/system", "run/systemd/system"),
+    *("usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"),
+)
 #: Units of other ways to run Kubernetes; k3s' own are ours only if they say so.
 KUBERNETES_UNITS = {
     "kubelet.service": "a kubelet (kubeadm or a distribution's package)",
@@ -44,6 +47,12 @@ KUBERNETES_UNITS = {
     "snap.microk8s.daemon-kubelite.service": "MicroK8s",
     "k3s.service": "k3s",
     "k3s-agent.service": "k3s",
+}
+#: Clusters that are there already and may be used, by the value of k3s_existing that says so.
+EXISTING = {
+    "kubeadm": ("kubelet.service",),
+    "rke2": ("rke2-server.service", "rke2-agent.service"),
+    "k3s": ("k3s.service", "k3s-agent.service"),
 }
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -236,15 +245,45 @@ class Machine:
         if missing:
             self._say("command", f"These programs are missing: {', '.join(missing)}.", "Install their packages.")
 
-    def kubernetes(self, own_mark: str) -> None:
-        """Another Kubernetes; units that have *own_mark* in their text are this collection's."""
-        for unit, what in KUBERNETES_UNITS.items():
-            for folder in UNIT_FOLDERS:
-                path = self._path(folder, unit)
-                if os.path.isfile(path) and not (own_mark and own_mark in read(path)):
-                    cause = f"There is {what} on this machine that this collection did not install ({path})."
-                    self._say("kubernetes", cause, "Uninstall it first, or use another machine.")
-                    break
+    def kubernetes(self, own_mark: str, existing: str = "") -> None:
+        """Another Kubernetes; units that have *own_mark* in their text are this collection's.
+
+        That of *existing*, a key of :data:`EXISTING`, has to be there, and is nobody else's.
+        """
+        wanted = EXISTING.get(existing, ())
+        seen = {unit: path for unit in KUBERNETES_UNITS if (path := self._unit(unit))}
+        ours = [unit for unit, path in seen.items() if own_mark and own_mark in read(path)]
+        for unit, path in seen.items():
+            if unit in ours or unit in wanted:
+                continue
+            kind = next((kind for kind, units in EXISTING.items() if unit in units), "")
+            cause = f"There is {KUBERNETES_UNITS[unit]} on this machine that this collection did not install ({path})."
+            remedy = "Uninstall it first, or use another machine"
+            if kind and not existing:
+                remedy += (
+                    f", or set k3s_existing to {kind}, so that it stays and only models and their runtime are added"
+                )
+            self._say("kubernetes", cause, f"{remedy}.")
+        if not existing:
+            return
+        if ours:
+            cause = (
+                f"k3s_existing is {existing}, but this collection installed the k3s of this machine ({seen[ours[0]]})."
+            )
+            self._say(
+                "kubernetes",
+                cause,
+                "Take k3s_existing out of the inventory, or run wasinn.cluster.reset without it first.",
+            )
+        elif not any(unit in seen for unit in wanted):
+            cause = f"k3s_existing is {existing}, but there is no {' or '.join(wanted)} on this machine."
+            remedy = "Let the machine join that cluster first, or take k3s_existing out of the inventory for a k3s of our own."
+            self._say("kubernetes", cause, remedy)
+
+    def _unit(self, name: str) -> str:
+        """Path of a systemd unit, or nothing."""
+        paths = [self._path(folder, name) for folder in UNIT_FOLDERS]
+        return next((path for path in paths if os.path.isfile(path)), "")
 
     def selinux(self) -> None:
         """k3s' policy, where SELinux is enforced, and the programs by which files get their types."""

@@ -91,6 +91,12 @@ options:
       - Another k3s unit, and each unit of another Kubernetes, is reported.
     type: str
     default: wasinn.cluster
+  existing:
+    description:
+      - A Kubernetes that is to be there and stays. It is reported where it is missing, and others where they are there.
+    type: str
+    choices: ['', kubeadm, rke2, k3s]
+    default: ''
   node_name:
     description: Name the node is to have; without it the host name.
     type: str
@@ -186,7 +192,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.text.formatters import human_to_bytes
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import sentence
 from ansible_collections.wasinn.cluster.plugins.module_utils.loader import node_glibc
-from ansible_collections.wasinn.cluster.plugins.module_utils.node_checks import Machine
+from ansible_collections.wasinn.cluster.plugins.module_utils.node_checks import EXISTING, Machine
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "architectures": {"type": "list", "elements": "str", "default": ["x86_64", "aarch64"]},
@@ -214,6 +220,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "default": ["k3s.service", "k3s-agent.service", "containerd.service"],
     },
     "own_mark": {"type": "str", "default": "wasinn.cluster"},
+    "existing": {"type": "str", "choices": ["", *EXISTING], "default": ""},
     "node_name": {"type": "str", "default": ""},
     "commands": {"type": "list", "elements": "str", "default": []},
     "epoch": {"type": "float"},
@@ -240,9 +247,9 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
     machine.inotify()
     name = machine.name(params["node_name"])
     machine.commands(params["commands"])
-    machine.kubernetes(params["own_mark"])
     machine.selinux()
     machine.free(params["free_addresses"], params["free_port"])
+    machine.kubernetes(params["own_mark"], params["existing"])
     ahead = machine.clock(params["epoch"], params["max_skew"]) if params["epoch"] else None
     seen = {
         "architecture": platform.machine(),

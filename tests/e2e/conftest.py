@@ -133,6 +133,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_journey",
         "test_faults",
         "test_serving",
+        "test_existing",
         "test_life",
         "test_servers",
     ]

@@ -202,6 +202,42 @@ def test_another_kubernetes(tmp_path: Path) -> None:
     assert "kubelet.service" in machine.findings[0]["cause"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [
+        ("kubeadm", "usr/lib/systemd/system/kubelet.service"),
+        ("rke2", "usr/local/lib/systemd/system/rke2-agent.service"),
+        ("k3s", "etc/systemd/system/k3s.service"),
+    ],
+)
+def test_a_kubernetes_that_may_stay(tmp_path: Path, kind: str, unit: str) -> None:
+    machine = Machine(str(tmp_path))
+    machine.kubernetes("wasinn.cluster", kind)
+    assert checks(machine) == ["kubernetes"]
+    assert f"k3s_existing is {kind}, but there is no" in machine.findings[0]["cause"]
+    write(tmp_path / unit, "[Unit]\n")
+    machine = Machine(str(tmp_path))
+    machine.kubernetes("wasinn.cluster")
+    assert checks(machine) == ["kubernetes"]
+    assert f"set k3s_existing to {kind}, so that it stays" in machine.findings[0]["remedy"]
+    machine = Machine(str(tmp_path))
+    machine.kubernetes("wasinn.cluster", kind)
+    assert checks(machine) == []
+
+
+def test_two_kinds_of_kubernetes_and_our_own_are_no_existing_cluster(tmp_path: Path) -> None:
+    write(tmp_path / "usr/lib/systemd/system/kubelet.service", "[Unit]\n")
+    write(tmp_path / "usr/lib/systemd/system/k0sworker.service", "[Unit]\n")
+    machine = Machine(str(tmp_path))
+    machine.kubernetes("wasinn.cluster", "kubeadm")
+    assert checks(machine) == ["kubernetes"]
+    assert machine.findings[0]["remedy"] == "Uninstall it first, or use another machine."
+    write(tmp_path / "etc/systemd/system/k3s.service", "# wasinn.cluster\n[Unit]\n")
+    machine = Machine(str(tmp_path))
+    machine.kubernetes("wasinn.cluster", "k3s")
+    assert "this collection installed the k3s of this machine" in machine.findings[-1]["cause"]
+
+
 def test_clock() -> None:
     machine = Machine()
     assert abs(machine.clock(time.time(), 60)) < 5

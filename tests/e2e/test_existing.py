@@ -1,0 +1,226 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A cluster of somebody else's, as kubeadm lays one out: models come to it and answer, and go again without a trace.
+
+The tests build on each other. The first failure skips the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.machines import machines
+
+from .cluster import Cluster, changes
+from .foreign import Foreign
+from .load import ask
+from .snapshot import Snapshot, differences
+
+MODEL = "smollm2-135m-instruct"
+PORT = 30080
+NAMES = {"node1": "alpha", "node2": "beta"}
+# What lives: containers' layers, the datastore's files, pods' folders and logs.
+LIVING = re.compile(
+    r" /(var/lib/(containerd|etcd|kubelet/pods|kubelet/.*checkpoint|cni)|var/log/(pods|containers|apt|dpkg|journal)|var/cache|srv)(/|\b)"
+    r"|^run: new .*@|/root/\.(cache|kube)"
+)
+# What site brings to a machine, and nothing else.
+OURS = re.compile(
+    r" (/opt/wasinn|/etc/wasinn|/var/lib/wasinn|/etc/ansible|/usr/local/bin/containerd-shim-wasmedge-v1)(/|\b|$)"
+    r"|(new|missing) [0-9a-f]{64}  /etc/containerd/config\.toml$"
+    r"|^(interfaces: (new|missing) (veth|10\.244\.)|run: new wasmedge|firewall: |mounts: new /(var/lib/kubelet/pods|run)/|processes: new containerd-shim)"
+)
+# Interfaces of pods have random names, and kube-proxy's rules order of their own; both are compared by number below.
+KINDS = (
+    *(
+        "nodes",
+        "namespaces",
+        "runtimeclasses",
+        "deployments -A",
+        "daemonsets -A",
+        "services -A",
+        "configmaps -A",
+        "secrets -A",
+    ),
+    *("serviceaccounts -A", "roles -A", "rolebindings -A", "clusterroles", "clusterrolebindings", "networkpolicies -A"),
+    *("poddisruptionbudgets -A", "resourcequotas -A", "limitranges -A"),
+)
+
+pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(10)]
+
+
+class Existing(Cluster):
+    """The cluster, its inventory, and what it is apart from us."""
+
+    foreign: Foreign
+    hosts: dict[str, Any]
+    folder: Any
+
+    def write(self, **variables: Any) -> None:
+        """The inventory, with its variables changed by the given ones; None takes one out."""
+        group = self.hosts["all"]["children"]["k3s_cluster"]
+        merged = {name: value for name, value in {**group["vars"], **variables}.items() if value is not None}
+        hosts = {"all": {"children": {"k3s_cluster": {**group, "vars": merged}}}}
+        (self.folder / "hosts.yml").write_text(yaml.safe_dump(hosts, sort_keys=False), encoding="utf-8")
+
+    def objects(self) -> list[str]:
+        """Everything in the cluster by name, and the nodes' labels."""
+        found = [
+            f"{item['kind']} {item['metadata'].get('namespace', '')} {item['metadata']['name']}"
+            for kind in KINDS
+            for item in self.foreign.kubectl("get", kind)["items"]
+        ]
+        nodes = self.foreign.kubectl("get", "nodes")["items"]
+        return sorted(found) + [f"{node['metadata']['name']} {sorted(node['metadata']['labels'])}" for node in nodes]
+
+    def containerd(self, node: str) -> list[str]:
+        """Namespaces and images of a node's containerd."""
+        line = "ctr namespaces list --quiet; ctr --namespace k8s.io images list --quiet | sort"
+        return self.run(node, line).stdout.split()
+
+    def started(self, node: str, unit: str) -> str:
+        """When a unit was started."""
+        return self.run(
+            node, f"systemctl show {unit} --property ExecMainStartTimestampMonotonic --value"
+        ).stdout.strip()
+
+
+def left(before: Snapshot, after: Snapshot, *patterns: re.Pattern[str]) -> list[str]:
+    """Differences that none of the patterns has."""
+    found = differences(before, after)
+    return [line for line in found if not any(pattern.search(line) for pattern in (LIVING, *patterns))]
+
+
+@pytest.fixture(scope="module")
+def existing(scenario, run_playbook, on, inventory, say) -> Existing:
+    """Two fresh machines with a cluster on them, and an inventory that says so; their nodes have other names than they."""
+    machines.down(scenario, say)
+    machines.up(scenario, say)
+    folder = inventory.parent / "existing"
+    folder.mkdir(parents=True, exist_ok=True)
+    cluster = Existing(scenario, partial(run_playbook, inventory=folder), on)
+    cluster.folder = folder
+    cluster.foreign = Foreign(scenario, on, NAMES)
+    cluster.hosts = yaml.safe_load((inventory / "hosts.yml").read_text(encoding="utf-8"))
+    group = cluster.hosts["all"]["children"]["k3s_cluster"]
+    del group["children"]["k3s_agent"]["hosts"]["node3"]
+    variables = yaml.safe_load((inventory / "group_vars" / "k3s_cluster.yml").read_text(encoding="utf-8"))
+    small = next(model for model in variables["models_catalogue"] if model["name"] == MODEL)
+    group["vars"] |= {name: value for name, value in variables.items() if not name.endswith("_config")} | {
+        "models_catalogue": [small],
+        "k3s_existing": "kubeadm",
+        "k3s_kubeconfig": str(folder / "kubeconfig"),
+    }
+    say("making a cluster the way kubeadm does")
+    cluster.foreign.make()
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def before(existing) -> dict[str, Any]:
+    """What is there before anything of ours."""
+    return {
+        "machines": {node: existing.snapshot(node) for node in NAMES},
+        "containerd": {node: existing.containerd(node) for node in NAMES},
+        "objects": existing.objects(),
+        "units": {(node, unit): existing.started(node, unit) for node in NAMES for unit in ("kubelet", "kube-proxy")},
+    }
+
+
+def unchanged(existing: Existing, before: dict[str, Any]) -> dict[str, list[str]]:
+    return {node: left(before["machines"][node], existing.snapshot(node)) for node in NAMES}
+
+
+def test_a_cluster_that_the_inventory_does_not_name_is_refused(existing, before):
+    """And the sentence says which variable names it."""
+    existing.write(k3s_existing=None)
+    result = existing.play("site")
+    assert result.rc != 0
+    assert re.search(r"node1: There is a kubelet .*or set k3s_existing to kubeadm, so that it stays", result.output)
+    reset = existing.play("reset")
+    assert reset.rc != 0
+    assert re.search(r"Remedy: set k3s_existing to what it is", reset.output)
+    assert changes(result) + changes(reset) == []
+
+
+def test_a_cluster_that_is_not_there_and_nodes_that_it_lacks_are_refused(existing):
+    existing.write(k3s_existing="rke2")
+    assert re.search(
+        r"node1: k3s_existing is rke2, but there is no rke2-server\.service or rke2-agent\.service",
+        existing.play("preflight").output,
+    )
+    existing.write()
+    result = existing.play("preflight")
+    assert result.rc != 0
+    assert re.search(
+        r"node2: The kubeadm cluster has no node node2; its nodes are alpha, beta\. Set this host's k3s_node_name",
+        result.output,
+    )
+
+
+def test_what_only_our_own_cluster_knows_is_refused(existing):
+    for name, said in (
+        ("backup", "Saving the datastore"),
+        ("upgrade", "Upgrading Kubernetes"),
+        ("scale", "Letting machines join"),
+    ):
+        result = existing.play(name)
+        assert result.rc != 0
+        assert re.search(rf"{said}.* is left to kubeadm, since k3s_existing is kubeadm", result.output)
+        assert changes(result) == []
+
+
+def test_models_come_to_it_and_answer(existing, before):
+    for node, name in NAMES.items():
+        groups = existing.hosts["all"]["children"]["k3s_cluster"]["children"].values()
+        next(group for group in groups if node in group["hosts"])["hosts"][node]["k3s_node_name"] = name
+    existing.write()
+    check = existing.play("site", "--check")
+    assert check.rc == 0
+    assert {node: lines for node, lines in unchanged(existing, before).items() if lines} == {}
+    assert existing.play("site").rc == 0
+    assert "Paris" in existing.report.read_text(encoding="utf-8")
+    answer = ask(f"http://{existing.foreign.scenario.address('node1')}:{PORT}", MODEL, max_tokens=8)
+    assert not answer.failure, answer
+
+
+def test_nothing_that_is_not_ours_was_touched(existing, before):
+    now = {node: left(before["machines"][node], existing.snapshot(node), OURS) for node in NAMES}
+    assert now == {node: [] for node in NAMES}
+    assert {key: existing.started(*key) for key in before["units"]} == before["units"]
+    theirs = [line for line in existing.objects() if "wasinn" not in line and "llamaedge" not in line]
+    assert [line for line in before["objects"] if line not in theirs and not line.startswith(("alpha", "beta"))] == []
+    config = existing.run("node1", "containerd config dump").stdout
+    assert 'sandbox_image = "wasinn.local/pause:1"' in config
+    assert "io.containerd.wasmedge.v1" in config
+
+
+def test_a_second_run_changes_nothing(existing):
+    started = {node: existing.started(node, "containerd") for node in NAMES}
+    result = existing.play("site")
+    assert (result.rc, changes(result)) == (0, [])
+    check = existing.play("site", "--check")
+    assert (check.rc, changes(check)) == (0, [])
+    assert {node: existing.started(node, "containerd") for node in NAMES} == started
+
+
+def test_verify_and_report_work_with_it(existing):
+    assert existing.play("verify").rc == 0
+    result = existing.play("report", extra={"report_load": False})
+    assert result.rc == 0
+
+
+def test_reset_leaves_the_cluster_as_it_was(existing, before):
+    assert existing.play("reset").rc == 0
+    assert existing.foreign.ready()
+    assert {node: existing.containerd(node) for node in NAMES} == before["containerd"]
+    assert existing.objects() == before["objects"]
+    assert unchanged(existing, before) == {node: [] for node in NAMES}
+    assert {key: existing.started(*key) for key in before["units"]} == before["units"]
+    again = existing.play("reset")
+    assert (again.rc, changes(again)) == (0, [])
