@@ -37,8 +37,8 @@ options:
     description:
       - V(ctr) runs the probe's image as a container, through containerd and the shim, as pods are.
       - V(wasmedge) runs the probe module with the wasmedge program, without containerd and shim.
-      - V(pod) runs the probe's image as a pod on O(node), through scheduler, kubelet and RuntimeClass. The task belongs on the
-        controller (C(delegate_to: localhost)), which has the kubeconfig; in a play over all nodes each gets its pod at once.
+      - V(pod) runs the probe's image as a pod on O(node), through scheduler, kubelet and RuntimeClass. The task is delegated
+        to the controller, which has the kubeconfig; in a play over all nodes each gets its pod at once.
     type: str
     choices: [ctr, wasmedge, pod]
     default: ctr
