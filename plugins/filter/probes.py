@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,9 +28,29 @@ def probe_baseline(
     return baseline
 
 
+LONGEST = 63  # characters of a label's value
+
+
+def runtime_tuple(info: Mapping[str, Any], shim_version: str) -> str:
+    """Return a name for the runtime that C(wasmedge_plugin_info) found, fit for a label: versions, and a digest of the files."""
+    plugins = list(info.get("plugins") or [])
+    models = sorted({backend for each in plugins for backend in each.get("backends") or []})
+    models += ["cuda"] if any(each.get("cuda") for each in plugins) else []
+    library, shim = info.get("libwasmedge") or {}, info.get("shim") or {}
+    files = [library.get("sha256"), shim.get("sha256"), *sorted(str(each.get("sha256")) for each in plugins)]
+    digest = hashlib.sha256("\n".join(map(str, files)).encode()).hexdigest()[:8]
+    parts = {
+        "wasmedge": library.get("version"),
+        "plugin": "-".join(models),
+        "shim": shim_version if shim else "",
+    }
+    words = [re.sub(r"[^\w.-]", "-", f"{name}-{value or 'none'}") for name, value in parts.items()]
+    return f"{'_'.join(words)[: LONGEST - 9]}_{digest}"
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Any]:
         """Return the filters of this file by name."""
-        return {"probe_baseline": probe_baseline}
+        return {"probe_baseline": probe_baseline, "runtime_tuple": runtime_tuple}

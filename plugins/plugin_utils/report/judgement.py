@@ -17,7 +17,7 @@ REMEDIES = {
     "ErrImagePull": "Import or push the image (role workload), and see that its name is right.",
     "ErrImageNeverPull": "Import the image on this node (role workload).",
     "OOMKilled": "Raise the model's memory limit, or lower its context.",
-    "Unschedulable": "See which node may take it: label wasinn.cluster/verified, free memory, taints.",
+    "Unschedulable": "See which node may take it: label wasinn.cluster/runs-models, free memory, taints.",
     "CreateContainerError": "See the pod's events: the shim says there what it missed.",
     "StartError": "See the pod's events: the shim says there what it missed.",
 }

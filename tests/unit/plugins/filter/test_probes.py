@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.wasinn.cluster.plugins.filter.findings import failure_finding
-from ansible_collections.wasinn.cluster.plugins.filter.probes import probe_baseline
+from ansible_collections.wasinn.cluster.plugins.filter.probes import probe_baseline, runtime_tuple
 
 ITEM = {"name": "m", "file": "m.gguf"}
 PROBE = {"item": ITEM, "tokens_per_second": 30.0, "load_ms": 300.0, "text": " Paris."}
@@ -28,6 +30,32 @@ def test_a_baseline_stays_as_long_as_file_and_runtime_do():
 
 def test_models_that_were_not_asked_are_forgotten():
     assert probe_baseline([{"item": ITEM, "skipped": True}], KEPT, "wasmedge-0.14.1") == {}
+
+
+INFO = {
+    "libwasmedge": {"version": "0.14.1", "sha256": "a"},
+    "plugins": [{"backends": ["ggml"], "cuda": False, "sha256": "b"}],
+    "shim": {"sha256": "c"},
+}
+LABEL = re.compile(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?")
+
+
+def test_a_tuple_names_versions_and_files():
+    name = runtime_tuple(INFO, "0.1.0")
+    assert re.fullmatch(r"wasmedge-0\.14\.1_plugin-ggml_shim-0\.1\.0_[0-9a-f]{8}", name)
+    assert runtime_tuple({**INFO, "shim": {"sha256": "d"}}, "0.1.0") != name
+    cuda = {"backends": ["ggml"], "cuda": True, "sha256": "b"}
+    assert "_plugin-ggml-cuda_" in runtime_tuple({**INFO, "plugins": [cuda]}, "0.1.0")
+    assert runtime_tuple({**INFO, "plugins": [cuda, *INFO["plugins"]]}, "1") == runtime_tuple(
+        {**INFO, "plugins": [*INFO["plugins"], cuda]}, "1"
+    )
+
+
+def test_a_tuple_is_always_a_labels_value():
+    long = {**INFO, "libwasmedge": {"version": "0.17.0+a~b." + "x" * 80, "sha256": "a"}}
+    for info in (INFO, long, {}):
+        assert LABEL.fullmatch(runtime_tuple(info, "0.1.0-rc.1+build")), info
+    assert runtime_tuple({}, "0.1.0").startswith("wasmedge-none_plugin-none_shim-none_")
 
 
 def test_a_failure_becomes_a_finding():

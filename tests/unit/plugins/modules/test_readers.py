@@ -82,6 +82,35 @@ def test_wasinn_probe(gguf, tmp_path: Path) -> None:
     assert "command" not in answer
 
 
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: u, user: {token: t}}]
+"""
+
+
+def test_wasinn_probe_in_a_pod_without_a_cluster(tmp_path: Path) -> None:
+    pytest.importorskip("kubernetes")
+    file = tmp_path / "kubeconfig"
+    arguments = {"model": "/models/m.gguf", "mode": "pod", "node": "node1"}
+    assert "kubeconfig" in run("wasinn_probe", **arguments)["msg"]
+    arguments["kubeconfig"] = str(file)
+    assert run("wasinn_probe", check=True, **arguments)["skipped"]
+    answer = run("wasinn_probe", **arguments)
+    assert answer["failed"]
+    assert "cannot be used" in answer["msg"]
+    assert "wasinn.cluster.site" in answer["msg"]
+    file.write_text(KUBECONFIG)
+    answer = run("wasinn_probe", **arguments)
+    assert answer["failed"]
+    assert "The cluster's API does not answer" in answer["msg"]
+    (item,) = run("wasinn_probe", **{**arguments, "model": "/models/a b.gguf"})["findings"]
+    assert item["check"] == "preload_form"
+
+
 def test_node_preflight() -> None:
     answer = run("node_preflight", disk={"/var/lib/wasinn": "1K"}, memory="1M", ports=[{"port": 1}])
     assert answer["machine"]["disk"]["/var/lib/wasinn"] > 1024
