@@ -24,7 +24,12 @@ MODELS = ["everywhere", "left", "right"]
 SHA256 = "0" * 64
 BUILD = {"version": "0.14.1", "variant": "own", "runtime": "wasmedge.tar.gz", "plugin": "plugin.tar.gz", "strip": 1}
 ARCHITECTURE = "x86_64"
-READY = {"conditions": [{"type": "Ready", "status": "True"}], "updatedReplicas": 9, "availableReplicas": 9, "replicas": 9}
+READY = {
+    "conditions": [{"type": "Ready", "status": "True"}],
+    "updatedReplicas": 9,
+    "availableReplicas": 9,
+    "replicas": 9,
+}
 MEMORY = {"context": 1024, "weights": 1 << 20, "kv_cache": 1 << 20, "total": 1 << 21}
 
 #: Modules whose answer the roles read; the others only say that they changed something.
@@ -40,7 +45,10 @@ ANSWERS: dict[str, dict[str, Any]] = {
         }
     },
     "ansible.builtin.stat": {"stat": {"exists": False}},
-    "ansible.builtin.slurp": {"content": binascii.b2a_base64(TEXT.encode(), newline=False).decode(), "encoding": "base64"},
+    "ansible.builtin.slurp": {
+        "content": binascii.b2a_base64(TEXT.encode(), newline=False).decode(),
+        "encoding": "base64",
+    },
     "ansible.builtin.systemd_service": {"changed": True, "status": {"ActiveState": "inactive"}},
     "wasinn.cluster.node_preflight": {"machine": {"architecture": ARCHITECTURE}, "findings": []},
     "wasinn.cluster.wasmedge_build_info": {"build": {**BUILD, "reason": "it is simulated"}, "findings": []},
@@ -87,7 +95,9 @@ def _objects(kind: str | None, name: str | None) -> list[dict[str, Any]]:
     if kind in ("Node", "Namespace"):
         return [{"metadata": {"name": name}, "status": READY}]
     if kind == "Deployment":
-        return [{"metadata": {"name": each}, "spec": {"replicas": 1}, "status": READY} for each in [*MODELS, "balancer"]]
+        return [
+            {"metadata": {"name": each}, "spec": {"replicas": 1}, "status": READY} for each in [*MODELS, "balancer"]
+        ]
     if kind == "Service":
         return [{"metadata": {"name": name}, "spec": {"clusterIP": "127.0.0.1", "ports": [{"port": 8080}]}}]
     return []

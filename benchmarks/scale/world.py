@@ -62,7 +62,10 @@ def _inventory(count: int, sums: dict[str, str]) -> dict[str, Any]:
     names = [f"node{number:03}" for number in range(1, count + 1)]
     sides = [side for side in stub.MODELS if side != "everywhere"]
     hosts = {
-        name: {"ansible_host": f"127.0.{index // 200}.{index % 200 + 1}", "k3s_node_labels": [f"side={sides[index % 2]}"]}
+        name: {
+            "ansible_host": f"127.0.{index // 200}.{index % 200 + 1}",
+            "k3s_node_labels": [f"side={sides[index % 2]}"],
+        }
         for index, name in enumerate(names)
     }
     catalogue: list[dict[str, Any]] = [

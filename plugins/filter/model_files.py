@@ -12,7 +12,6 @@ from typing import Any
 from ansible_collections.wasinn.cluster.plugins.filter.models import SOURCES
 from ansible_collections.wasinn.cluster.plugins.module_utils.model_memory import limit_findings
 
-
 #: How many nodes that have a file from the start a node is told of; the others it gets to know by their distance from it.
 SOURCES_TOLD = 4
 #: Up to so many nodes each one is told of all others.

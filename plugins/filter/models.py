@@ -76,7 +76,8 @@ def models_homes(catalogue: Iterable[Mapping[str, Any]], labels: Mapping[str, It
     models = models_on(catalogue)
     known = _keys(labels)
     on = {
-        host: [model.get("name", "") for model in models if _keeps(model, host, labels.get(host, ()), known)] for host in labels
+        host: [model.get("name", "") for model in models if _keeps(model, host, labels.get(host, ()), known)]
+        for host in labels
     }
     counts = Counter(name for names in on.values() for name in names)
     keepers = {name: counts[name] for name in (model.get("name", "") for model in models)}

@@ -86,7 +86,11 @@ def test_each_file_leaves_the_controller_once() -> None:
     plan = models_plan(looks, "peers")
     assert plan["files"] == ["x.gguf", "y.gguf"]
     assert plan["hosts"]["a"] == {"copies": ["x.gguf"], "pulls": {"y.gguf": ["b", "c"]}, "gives": True}
-    assert plan["hosts"]["b"] == {"copies": ["y.gguf"], "pulls": {"x.gguf": ["a", "c"]}, "gives": True}  # they take turns
+    assert plan["hosts"]["b"] == {
+        "copies": ["y.gguf"],
+        "pulls": {"x.gguf": ["a", "c"]},
+        "gives": True,
+    }  # they take turns
     assert plan["hosts"]["c"]["pulls"] == {"x.gguf": ["a", "b"], "y.gguf": ["b", "a"]}
 
 
