@@ -20,12 +20,18 @@ FEW = re.compile(r"(groups\[k3s_server_group\]|__models_part\.pulls\[item\.file\
 #: Tasks that look at all hosts on one of them alone, each with how.
 ON_ONE = {
     ("models/tasks/preflight.yml", "Collect what is wrong with them"): "an expression's branch for the first host",
-    ("llamaedge/tasks/configure.yml", "Refuse what the headers contradict"): "an expression's branch for the first host",
+    (
+        "llamaedge/tasks/configure.yml",
+        "Refuse what the headers contradict",
+    ): "an expression's branch for the first host",
     ("llamaedge/tasks/verify.yml", "Wait until every model is ready"): "passed on as it is to a file that runs once",
     ("llamaedge/tasks/render.yml", "Write the models"): "an entry point for one host",
     ("k3s/tasks/restore_start.yml", "Delete nodes whose machines are new or gone"): "an entry point for one host",
     ("k3s/tasks/restore_start.yml", "Let the agents that are there come back"): "an entry point for one host",
-    ("upgrade/tasks/keep.yml", "Save what the cluster is before it changes"): "an earlier condition lets the first server on",
+    (
+        "upgrade/tasks/keep.yml",
+        "Save what the cluster is before it changes",
+    ): "an earlier condition lets the first server on",
 }
 INCLUDES = ("include_tasks", "import_tasks")
 
@@ -47,7 +53,9 @@ def expensive(role: Path) -> list[str]:
             variables |= {name: str(value) for name, value in (yaml.safe_load(path.read_text()) or {}).items()}
     found = {name for name, text in variables.items() if ALL.search(FEW.sub("", text))}
     while more := {
-        name for name, text in variables.items() if name not in found and any(re.search(rf"\b{it}\b", text) for it in found)
+        name
+        for name, text in variables.items()
+        if name not in found and any(re.search(rf"\b{it}\b", text) for it in found)
     }:
         found |= more
     return sorted(found)
@@ -74,7 +82,9 @@ def offenders(roles: Path) -> list[str]:
         for path in sorted((role / "tasks").glob("*.yml")):
             for task, once in flat(yaml.safe_load(path.read_text()) or []):
                 place = str(path.relative_to(roles))
-                text = FEW.sub("", str({key: value for key, value in task.items() if key != "name"}).replace("\\'", "'"))
+                text = FEW.sub(
+                    "", str({key: value for key, value in task.items() if key != "name"}).replace("\\'", "'")
+                )
                 if once or path.name in once_files or (place, task.get("name")) in ON_ONE:
                     continue
                 if match := pattern.search(text):
