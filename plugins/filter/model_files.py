@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.wasinn.cluster.plugins.filter.models import SOURCES, models_on
+from ansible_collections.wasinn.cluster.plugins.filter.models import SOURCES
 from ansible_collections.wasinn.cluster.plugins.module_utils.model_memory import limit_findings
+
+#: How many nodes that have a file from the start a node is told of; the others it gets to know by their distance from it.
+SOURCES_TOLD = 4
+#: Up to so many nodes each one is told of all others.
+ALL_TOLD = 16
 
 
 def models_fetched(models: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -25,17 +30,18 @@ def _given(value: Any) -> Any:
 
 
 def models_wanted(
-    models: Iterable[Mapping[str, Any]], known: Mapping[str, Any], hosts: Mapping[str, Iterable[str]], host: str
+    models: Iterable[Mapping[str, Any]], known: Mapping[str, Any], keepers: Mapping[str, int], here: Iterable[str]
 ) -> list[dict[str, Any]]:
-    """Return the models as M(wasinn.cluster.model_preflight) takes them on C(host).
+    """Return the models as M(wasinn.cluster.model_preflight) takes them on a host.
 
-    C(known) is what M(wasinn.cluster.model_source_info) said, C(hosts) are the labels of each host of the cluster.
+    C(known) is what M(wasinn.cluster.model_source_info) said, C(keepers) on how many hosts each model is, C(here) are the
+    names of those that are on this one.
     """
+    names = set(here)
     wanted = []
     for model in models:
         told = known.get(model["name"]) or {}
         memory = (told.get("model") or {}).get("memory") or {}
-        keepers = [name for name in hosts if models_on([model], name, hosts)]
         pods = model.get("replicas") or (model.get("autoscale") or {}).get("max") or 1
         limits = (model.get("resources") or {}).get("limits") or {}
         wanted.append(
@@ -47,17 +53,18 @@ def models_wanted(
                 "weights": memory.get("weights") or 0,
                 "kv_cache": memory.get("kv_cache") or 0,
                 "context": memory.get("context") or 0,
-                "pods": -(-int(pods) // len(keepers)) if host in keepers else 0,
+                "pods": -(-int(pods) // keepers[model["name"]]) if model["name"] in names else 0,
                 "limit": str(limits.get("memory") or ""),
             }
         )
     return wanted
 
 
-def models_plan(looks: Mapping[str, Mapping[str, Any]], distribution: str) -> dict[str, dict[str, list[str]]]:
-    """Return for each file that some host lacks which hosts C(give) it to others, get a C(copy) from the controller, C(pull).
+def models_plan(looks: Mapping[str, Mapping[str, Any]], distribution: str) -> dict[str, Any]:
+    """Return the C(files) that some host lacks, and by host (C(hosts)) which of them it gets from the controller (C(copies)),
+    which ones from which other hosts (C(pulls)), and whether it C(gives) any.
 
-    C(looks) is what M(wasinn.cluster.model_preflight) returned on each host. Without a checksum nobody pulls. With C(distribution) C(shared) the first
+    A host looks up its own part and no more, so that the work does not grow with the square of the hosts. C(looks) is what M(wasinn.cluster.model_preflight) returned on each host. Without a checksum nobody pulls. With C(distribution) C(shared) the first
     host gets a copy of everything; with C(peers) the copies are divided between the hosts, one of each file, and none of
     a file that some host has already.
     """
@@ -65,7 +72,8 @@ def models_plan(looks: Mapping[str, Mapping[str, Any]], distribution: str) -> di
     for host, look in looks.items():
         for file, state in look["files"].items():
             files.setdefault(file, {})[host] = state
-    plan: dict[str, dict[str, list[str]]] = {}
+    hosts: dict[str, dict[str, Any]] = {host: {"copies": [], "pulls": {}, "gives": False} for host in looks}
+    lacking: list[str] = []
     for file, states in sorted(files.items()):
         have = [host for host, state in states.items() if state["state"] == "present"]
         lack = [host for host in states if host not in have]
@@ -76,11 +84,36 @@ def models_plan(looks: Mapping[str, Mapping[str, Any]], distribution: str) -> di
             # Whoever has the most of it already carries on; the others take turns.
             most = max(states[host]["part"] for host in lack)
             furthest = [host for host in lack if states[host]["part"] == most]
-            copy = [] if have else [furthest[len(plan) % len(furthest)]]
+            copy = [] if have else [furthest[len(lacking) % len(furthest)]]
         if lack:
-            pull = [host for host in lack if host not in copy] if distribution == "peers" else []
-            plan[file] = {"give": have + copy + pull if pull else [], "copy": copy, "pull": pull}
-    return plan
+            lacking.append(file)
+            copied = set(copy)
+            pull = [host for host in lack if host not in copied] if distribution == "peers" else []
+            for host in copy:
+                hosts[host]["copies"].append(file)
+            for host, givers in _givers(have + copy, pull).items():
+                hosts[host]["pulls"][file] = givers
+            for host in have + copy + pull if pull else []:
+                hosts[host]["gives"] = True
+    return {"files": lacking, "hosts": hosts}
+
+
+def _givers(sources: list[str], pullers: list[str]) -> dict[str, list[str]]:
+    """Whom each puller asks for a file: in a large cluster some sources, and pullers in twice as large a distance each.
+
+    So that everyone is a few steps from everyone else, and nobody has to be told of all.
+    """
+    if len(sources) + len(pullers) <= ALL_TOLD:
+        everyone = sources + pullers
+        return {host: [other for other in everyone if other != host] for host in pullers}
+    told = {}
+    for index, host in enumerate(pullers):
+        first = index * SOURCES_TOLD
+        some = [sources[(first + step) % len(sources)] for step in range(min(SOURCES_TOLD, len(sources)))]
+        steps = [1 << power for power in range((len(pullers) - 1).bit_length())]
+        near = [pullers[(index + step) % len(pullers)] for step in steps]
+        told[host] = some + [other for other in dict.fromkeys(near) if other != host]
+    return told
 
 
 def models_limits(wanted: Iterable[Mapping[str, Any]], overhead: int) -> list[dict[str, str]]:
