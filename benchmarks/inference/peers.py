@@ -82,7 +82,9 @@ def figures(lines: Iterable[bytes], marks: Sequence[tuple[float, float]]) -> dic
     :param marks: milliseconds and processor milliseconds, at the request and then at each event.
     :raises Broken: where an event does not stand for a token.
     """
-    texts, usage, last = [], {}, 0
+    texts: list[str] = []
+    usage: dict[str, int] = {}
+    last = 0
     for number, line in enumerate(lines, 1):
         event = json.loads(line.removeprefix(b"data: "))
         usage = event.get("usage") or usage
