@@ -257,6 +257,19 @@ impl Head<'_> {
         answer
     }
 
+    /// What stands before and after the text in every event of a stream: written once, and not for each token.
+    pub fn around_text(&self) -> (String, String) {
+        let event = self.part(Some(""), None).to_string();
+        // Within a string the quotes would be escaped, so this is the key and its value.
+        let (before, after) = event
+            .split_once(r#""content":"""#)
+            .expect("part() has the text that it is given");
+        (
+            format!(r#"data: {before}"content":"#),
+            format!("{after}\n\n"),
+        )
+    }
+
     /// The last event of a stream whose client asked for usage.
     pub fn used(&self, used: Usage) -> Value {
         let mut answer = self.object(true);
@@ -381,10 +394,19 @@ mod tests {
             part["choices"][0]["delta"],
             json!({"role": "assistant", "content": "Pa"})
         );
+        let odd = Head {
+            model: r#"a "content":"" model"#,
+            ..head
+        };
+        let (before, after) = odd.around_text();
         assert_eq!(
-            head.part(None, Some(Finish::Length))["choices"][0]["finish_reason"],
+            format!("{before}{}{after}", json!("say \"Pa\"\n")),
+            format!("data: {}\n\n", odd.part(Some("say \"Pa\"\n"), None))
+        );
+        assert_eq!(
+            odd.part(None, Some(Finish::Length))["choices"][0]["finish_reason"],
             "length"
         );
-        assert_eq!(head.used(Usage::default())["choices"], json!([]));
+        assert_eq!(odd.used(Usage::default())["choices"], json!([]));
     }
 }

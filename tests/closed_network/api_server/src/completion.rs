@@ -85,12 +85,14 @@ async fn send_events(
     mut generation: Generation,
     mut step: Step,
 ) -> Result<(), hyper::Error> {
+    let (before, after) = head.around_text();
     loop {
         match step {
             Step::Text(text) if text.is_empty() => {}
             Step::Text(text) => {
+                let text = Value::String(text);
                 sender
-                    .send_data(event(&head.part(Some(&text), None)))
+                    .send_data(format!("{before}{text}{after}").into())
                     .await?;
             }
             Step::End(finish) => {

@@ -46,6 +46,8 @@ impl fmt::Display for EngineError {
 pub struct Engine {
     context: GraphExecutionContext,
     options: Map<String, Value>,
+    /// Filled anew by every token: an interpreter needs long to zero one of its own.
+    buffer: Vec<u8>,
     /// Unloads the model when dropped by the runtime; kept as long as its context is used.
     _graph: Graph,
 }
@@ -72,6 +74,7 @@ impl Engine {
         Ok(Self {
             context,
             options,
+            buffer: vec![0; BUFFER_BYTES],
             _graph: graph,
         })
     }
@@ -112,11 +115,10 @@ impl Engine {
             .unwrap_or(0)
     }
 
-    fn output(&self, index: usize) -> Result<Vec<u8>, Error> {
-        let mut buffer = vec![0; BUFFER_BYTES];
-        let size = self.context.get_output_single(index, &mut buffer)?;
-        buffer.truncate(size);
-        Ok(buffer)
+    /// The last token's bytes.
+    fn piece(&mut self) -> Result<&[u8], Error> {
+        let size = self.context.get_output_single(TEXT, &mut self.buffer)?;
+        Ok(&self.buffer[..size])
     }
 
     fn set(&mut self, index: usize, bytes: &[u8]) -> Result<(), EngineError> {
@@ -211,13 +213,14 @@ impl Generation {
                 )))
             }
         }
-        let piece = self.engine()?.output(TEXT).map_err(|error| {
+        let engine = self.turn.chat.as_mut().ok_or_else(no_chat)?;
+        let piece = engine.piece().map_err(|error| {
             EngineError::Failed(format!(
                 "reading a token failed ({error}); see the plugin's lines in this log"
             ))
         })?;
+        let text = self.text.push(piece);
         self.usage.completion += 1;
-        let text = self.text.push(&piece);
         if self.text.stopped() {
             self.end(Finish::Stop);
         } else if self.usage.completion as usize >= self.max_tokens {
