@@ -108,6 +108,7 @@ def out_of_reach(sick, scenario, tmp_path_factory) -> playbook.Result:
         ("rootless", "reach_become_password", "The user needs a password to become root"),
         ("pythonless", "reach_python", "The machine has no Python at /opt/python/bin/python3"),
     ],
+    ids=lambda value: value if value.startswith("reach_") else "",
 )
 def test_a_machine_that_cannot_be_worked_on(out_of_reach, host, check, cause):
     says(out_of_reach, finding(host, check, cause))
@@ -190,6 +191,7 @@ def test_a_machine_that_cannot_become_a_node(unfit, host, check, cause):
         ("hangs", r"wasmedge: .*(?:timed out|cannot be reached).*run again"),
         ("login", r"wasmedge: .* has a wrong checksum: expected sha256 .*run again"),
     ],
+    ids=["no such file", "not now", "hangs", "login page"],
 )
 def test_a_mirror_that_fails(sick, tmp_path, way, sentence):
     seed(tmp_path)
@@ -286,6 +288,13 @@ def test_two_runs_at_once(sick, inventory, say):
 # -- machines that do not join -----------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def joined(sick) -> None:
+    """Both machines are nodes, also where these tests run alone."""
+    if sick.run("node2", "systemctl is-active k3s-agent", check=False).returncode != 0:
+        assert sick.play(str(sick.join)).rc == 0
+
+
 @pytest.mark.parametrize(
     ("token", "cause"),
     [
@@ -297,7 +306,7 @@ def test_two_runs_at_once(sick, inventory, say):
     ],
     ids=["wrong token", "token of another cluster"],
 )
-def test_a_wrong_token(sick, token, cause):
+def test_a_wrong_token(sick, joined, token, cause):
     whole = sick.run("node1", "cat /var/lib/rancher/k3s/server/token").stdout.strip()
     with sick.inventory(k3s_token=token.format(hash=whole.removeprefix("K10").partition("::")[0]), k3s_join_timeout=20):
         result = sick.play(str(sick.join))
@@ -306,7 +315,7 @@ def test_a_wrong_token(sick, token, cause):
     assert whole.rpartition(":")[2] not in result.output
 
 
-def test_a_machine_that_was_made_anew_under_its_name(sick):
+def test_a_machine_that_was_made_anew_under_its_name(sick, joined):
     """The remedy is what helps: the old node is deleted."""
     sick.run("node2", "systemctl stop k3s-agent && rm /etc/rancher/node/password")
     with sick.inventory(k3s_join_timeout=20):
@@ -318,7 +327,7 @@ def test_a_machine_that_was_made_anew_under_its_name(sick):
     sick.run("node1", "k3s kubectl delete node node2")
 
 
-def test_a_firewall_between_agent_and_server(sick, scenario):
+def test_a_firewall_between_agent_and_server(sick, joined, scenario):
     rule = f"nft add table inet fault && nft 'add chain inet fault in {{ type filter hook input priority -10; }}' && nft add rule inet fault in ip saddr {scenario.address('node2')} tcp dport 6443 drop"
     sick.run("node2", "systemctl stop k3s-agent && rm -rf /var/lib/rancher/k3s/agent/etc")
     with sick.broken("node1", rule, "nft delete table inet fault"), sick.inventory(k3s_join_timeout=20):
@@ -326,14 +335,14 @@ def test_a_firewall_between_agent_and_server(sick, scenario):
     says(result, r"node2: the service k3s-agent .*does not reach .*Remedy: .*firewall keeps it from TCP 6443")
 
 
-def test_a_firewall_between_controller_and_api(sick, scenario):
+def test_a_firewall_between_controller_and_api(sick, joined, scenario):
     rule = f"nft add table inet fault && nft 'add chain inet fault in {{ type filter hook input priority -10; }}' && nft add rule inet fault in ip saddr {scenario.gateway} tcp dport 6443 reject with tcp reset"
     with sick.broken("node1", rule, "nft delete table inet fault"):
         result = sick.play(str(sick.join), "--limit", "node1", extra={"k3s_join_timeout": 40})
     says(result, r"node1: The controller does not reach the API at https://\S+:6443\. Remedy: .*k3s_api_endpoint")
 
 
-def test_a_kubeconfig_of_another_cluster(sick):
+def test_a_kubeconfig_of_another_cluster(sick, joined):
     text = sick.kubeconfig.read_text(encoding="utf-8")
     try:
         sick.kubeconfig.write_text(text.replace(":6443", ":6444"), encoding="utf-8")
