@@ -108,7 +108,15 @@ def out_of_reach(sick, scenario, tmp_path_factory) -> playbook.Result:
         ("rootless", "reach_become_password", "The user needs a password to become root"),
         ("pythonless", "reach_python", "The machine has no Python at /opt/python/bin/python3"),
     ],
-    ids=lambda value: value if value.startswith("reach_") else "",
+    ids=[
+        "unplugged",
+        "no such name",
+        "no SSH server",
+        "key refused",
+        "another host key",
+        "sudo's password",
+        "no Python",
+    ],
 )
 def test_a_machine_that_cannot_be_worked_on(out_of_reach, host, check, cause):
     says(out_of_reach, finding(host, check, cause))
