@@ -132,6 +132,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_molecule",
         "test_journey",
         "test_serving",
+        "test_shapes",
         "test_life",
         "test_servers",
     ]
