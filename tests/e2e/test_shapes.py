@@ -31,7 +31,7 @@ flush ruleset
 table inet guard {
   chain input { type filter hook input priority filter; policy drop;
     ct state established,related accept
-    iif lo accept
+    iifname "lo" accept
     tcp dport 22 accept
     icmp type echo-request accept
   }
