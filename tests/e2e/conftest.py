@@ -134,6 +134,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_faults",
         "test_serving",
         "test_existing",
+        "test_shapes",
         "test_life",
         "test_servers",
     ]

@@ -213,3 +213,33 @@ def test_others_are_refused_each_with_its_sentence(play):
     assert "s1: cluster-cidr (192.0.2.0/24) has the address of a machine in it: 192.0.2.11, 192.0.2.12" in flat
     assert "kube-vip needs an image with a digest" in flat
     assert flat.count("Remedy: ") >= 2
+
+
+SELINUX = """
+- hosts: s1
+  gather_facts: false
+  environment: {PATH: "{{ work }}/bin:/usr/bin:/bin"}
+  vars: {shim_link: /usr/local/bin/containerd-shim-wasmedge-v1, __k3s_selinux: {content: "{{ '1' | b64encode }}"}}
+  tasks:
+    - ansible.builtin.file: {path: "{{ work }}/bin", state: directory, mode: "0755"}
+    - ansible.builtin.copy: {content: "#!/bin/sh\\necho \\"$0 $*\\" >>{{ work }}/log\\n{{ item.says }}\\n", dest: "{{ work }}/bin/{{ item.name }}", mode: "0755"}
+      loop:
+        - {name: semanage, says: "echo '/opt/wasinn/wasmedge(/.*)? all files system_u:object_r:lib_t:s0'"}
+        - {name: restorecon, says: "echo Relabeled"}
+    - ansible.builtin.import_role: {name: wasinn.cluster.k3s, tasks_from: selinux}
+    - ansible.builtin.copy: {content: "{{ __k3s_base_config | to_json }}", dest: "{{ work }}/s1.config"}
+"""
+
+
+def test_selinux_gets_the_types_that_it_lacks(play):
+    """With programs that only say how they were called: SELinux itself is on no machine here."""
+    status, output, work = play(SELINUX)
+    assert status == 0, output
+    calls = [line.partition("/bin/")[2] for line in (work / "log").read_text().splitlines()]
+    assert calls == [
+        "semanage fcontext --list --locallist --noheading",
+        "semanage fcontext --add --type container_runtime_exec_t /opt/wasinn/shim(/.*)?",
+        "semanage fcontext --add --type container_ro_file_t /var/lib/wasinn/models(/.*)?",
+        "restorecon -R -v -i /usr/local/bin/k3s /usr/local/bin/containerd-shim-wasmedge-v1 /opt/wasinn /var/lib/wasinn",
+    ]
+    assert json.loads((work / "s1.config").read_text())["selinux"] is True

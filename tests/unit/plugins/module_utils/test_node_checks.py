@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.wasinn.cluster.plugins.module_utils import node_checks
+from ansible_collections.wasinn.cluster.plugins.module_utils import neighbours, node_checks
 from ansible_collections.wasinn.cluster.plugins.module_utils.node_checks import Machine
 from ansible_collections.wasinn.cluster.plugins.module_utils.ports import listeners, unit_of
 
@@ -259,3 +259,48 @@ def test_inotify_instances_that_are_used_up(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert checks(machine) == ["inotify"]
     assert "16" in machine.findings[0]["cause"]
+
+
+def test_selinux_asks_for_its_policy_and_tools(tmp_path: Path) -> None:
+    write(tmp_path / "sys/fs/selinux/enforce", "0")
+    permissive = Machine(str(tmp_path))
+    permissive.selinux()
+    assert checks(permissive) == []
+    write(tmp_path / "sys/fs/selinux/enforce", "1")
+    enforcing = Machine(str(tmp_path))
+    enforcing.selinux()
+    assert checks(enforcing) == ["selinux", "selinux"]
+    assert "k3s-selinux" in enforcing.findings[0]["remedy"]
+    assert "semanage and restorecon" in enforcing.findings[1]["cause"]
+    write(tmp_path / "usr/share/selinux/packages/k3s.pp", "")
+    for name in ("semanage", "restorecon"):
+        write(tmp_path / "usr/sbin" / name, "")
+        (tmp_path / "usr/sbin" / name).chmod(0o755)
+    ready = Machine(str(tmp_path))
+    ready.selinux()
+    assert checks(ready) == []
+
+
+def test_an_address_that_somebody_has_is_told() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        machine = Machine()
+        machine.free(["127.0.0.1"], port)
+        assert checks(machine) == ["address"]
+        assert "127.0.0.1" in machine.findings[0]["cause"]
+    assert neighbours.taken("127.0.0.1", port)  # who refuses is there
+
+
+def test_a_neighbour_is_there_only_with_its_hardware(tmp_path: Path) -> None:
+    head = "IP address       HW type     Flags       HW address            Mask     Device\n"
+    table = tmp_path / "arp"
+    table.write_text(
+        head
+        + "192.0.2.1        0x1         0x2         02:42:0a:d5:08:0b     *        eth0\n"
+        + "192.0.2.2        0x1         0x0         00:00:00:00:00:00     *        eth0\n"
+    )
+    assert neighbours.neighbour("192.0.2.1", str(table))
+    assert not neighbours.neighbour("192.0.2.2", str(table))
+    assert not neighbours.neighbour("192.0.2.3", str(table))

@@ -79,3 +79,26 @@ func TestSentences(t *testing.T) {
 		}
 	}
 }
+
+func TestTokensComeFromFiles(t *testing.T) {
+	file := write(t, map[string]string{"servers": "one\n", "agents": "two\n"})
+	dir := filepath.Dir(file)
+	text := "token-file: " + dir + "/servers\nagent-token-file: " + dir + "/agents\nservice-cidr: 10.53.0.0/16\nnode-ip: 10.0.0.1\nsecrets-encryption: true\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, warnings, err := Load(Server, []string{"--config", file})
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	if c.Token != "one" || c.AgentToken != "two" || !c.EncryptSecrets || c.ClusterDNS != "10.53.0.10" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestAnotherDatastoreIsRefused(t *testing.T) {
+	file := write(t, map[string]string{"config.yaml": "datastore-endpoint: postgres://k3s@db/k3s\nnode-ip: 10.0.0.1\n"})
+	if _, _, err := Load(Server, []string{"--config", file}); err == nil || !strings.Contains(err.Error(), "datastore-endpoint") {
+		t.Errorf("got %v", err)
+	}
+}
