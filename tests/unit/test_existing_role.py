@@ -8,12 +8,12 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 import yaml
 
 from tests.lint.tree import REPO
@@ -22,10 +22,14 @@ GOLDEN = REPO / "tests" / "golden" / "existing"
 INVENTORY = {
     "all": {
         "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
-        "children": {"k3s_cluster": {"children": {"k3s_server": {"hosts": {"one": {}}}, "k3s_agent": {"hosts": {"two": {}}}}}},
+        "children": {
+            "k3s_cluster": {"children": {"k3s_server": {"hosts": {"one": {}}}, "k3s_agent": {"hosts": {"two": {}}}}}
+        },
     }
 }
-SETTINGS = {"ansible.builtin.include_role": {"name": "wasinn.cluster.{{ item }}", "tasks_from": "settings", "public": True}}
+SETTINGS = {
+    "ansible.builtin.include_role": {"name": "wasinn.cluster.{{ item }}", "tasks_from": "settings", "public": True}
+}
 CONTAINERD = """#!/bin/sh
 cat <<END
 version = 2
@@ -60,7 +64,11 @@ def settings(*roles: str) -> dict[str, Any]:
 def test_what_differs_by_distribution(play, tmp_path, kind):
     """The table as it comes out, for a control plane and another node."""
     write = {
-        "ansible.builtin.copy": {"content": "{{ __k3s_here | to_nice_yaml }}", "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}.yml", "mode": "0644"}
+        "ansible.builtin.copy": {
+            "content": "{{ __k3s_here | to_nice_yaml }}",
+            "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}.yml",
+            "mode": "0644",
+        }
     }
     play([settings("k3s"), write], k3s_existing=kind)
     found = {"server": tmp_path / "one.yml", "agent": tmp_path / "two.yml"}
@@ -68,7 +76,8 @@ def test_what_differs_by_distribution(play, tmp_path, kind):
     golden = GOLDEN / f"{kind or 'own'}.yml"
     if os.environ.get("GOLDEN") == "write":
         golden.write_text(
-            "# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors\n# SPDX-License-Identifier: GPL-3.0-or-later\n---\n" + yaml.safe_dump(table),
+            "# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors\n# SPDX-License-Identifier: GPL-3.0-or-later\n---\n"
+            + yaml.safe_dump(table),
             encoding="utf-8",
         )
     assert table == yaml.safe_load(golden.read_text(encoding="utf-8"))
@@ -76,7 +85,9 @@ def test_what_differs_by_distribution(play, tmp_path, kind):
 
 def test_the_table_gives_way_to_the_operators_settings(play):
     ask = {
-        "ansible.builtin.assert": {"that": ["__k3s_here.address == '/run/mine.sock'", "__k3s_here.kubelet == 'kubelet'", "__k3s_ports == []"]}
+        "ansible.builtin.assert": {
+            "that": ["__k3s_here.address == '/run/mine.sock'", "__k3s_here.kubelet == 'kubelet'", "__k3s_ports == []"]
+        }
     }
     play([settings("k3s"), ask], k3s_existing="kubeadm", k3s_existing_settings={"address": "/run/mine.sock"})
 
@@ -87,7 +98,9 @@ def test_the_table_gives_way_to_the_operators_settings(play):
 )
 def test_a_template_extends_what_k3s_has(play, exported, tmp_path, version, name, section):
     source = exported.path / "roles" / "k3s" / "templates" / "containerd.toml.tmpl.j2"
-    write = {"ansible.builtin.template": {"src": str(source), "dest": f"{tmp_path}/{{{{ __k3s_template }}}}", "mode": "0644"}}
+    write = {
+        "ansible.builtin.template": {"src": str(source), "dest": f"{tmp_path}/{{{{ __k3s_template }}}}", "mode": "0644"}
+    }
     known = {"__k3s_containerd": {"content": b64encode(f"version = {version}\n".encode()).decode()}}
     play([settings("k3s", "shim"), write], "--limit=one", k3s_existing="rke2", **known)
     text = (tmp_path / name).read_text(encoding="utf-8")
@@ -133,7 +146,14 @@ def test_containerd_is_configured_once(play, tmp_path):
 @pytest.mark.parametrize("playbook", ["backup", "restore", "rotate", "scale", "upgrade"])
 def test_what_only_our_own_cluster_knows_is_refused(exported, tmp_path, playbook):
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(INVENTORY), encoding="utf-8")
-    words = [Path(sys.executable).parent / "ansible-playbook", f"wasinn.cluster.{playbook}", "-i", tmp_path / "hosts.yml", "-e", "k3s_existing=rke2"]
+    words = [
+        Path(sys.executable).parent / "ansible-playbook",
+        f"wasinn.cluster.{playbook}",
+        "-i",
+        tmp_path / "hosts.yml",
+        "-e",
+        "k3s_existing=rke2",
+    ]
     env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(exported.path.parents[2]), "ANSIBLE_NOCOLOR": "1"}
     done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode != 0
