@@ -77,7 +77,7 @@ def test_what_differs_by_distribution(play, tmp_path, kind):
     if os.environ.get("GOLDEN") == "write":
         golden.write_text(
             "# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors\n# SPDX-License-Identifier: GPL-3.0-or-later\n---\n"
-            + yaml.safe_dump(table),
+            + yaml.safe_dump(table, default_flow_style=None),
             encoding="utf-8",
         )
     assert table == yaml.safe_load(golden.read_text(encoding="utf-8"))
