@@ -44,7 +44,7 @@ END
 @pytest.fixture
 def play(exported, run, tmp_path: Path):
     """Runs tasks on the hosts one (server) and two (agent), with variables; gives the output."""
-    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(INVENTORY), encoding="utf-8")
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(INVENTORY, sort_keys=False), encoding="utf-8")
 
     def run_tasks(tasks: list[dict[str, Any]], *args: str, env: dict[str, str] | None = None, **variables: Any) -> str:
         book = tmp_path / "play.yml"
@@ -143,9 +143,53 @@ def test_containerd_is_configured_once(play, tmp_path):
     assert config.read_text(encoding="utf-8") == text
 
 
+CTR = """#!/bin/sh
+echo "$*" >>{log}
+case "$*" in *list*) cat <<END
+REF TYPE DIGEST SIZE PLATFORMS LABELS
+registry.k8s.io/pause:3.10 application/x sha256:aa 1 B linux/amd64 -
+sha256:0123 application/x sha256:bb 1 B wasi/wasm -
+wasinn.local/balancer:0.1.0 application/x sha256:bb 1 B wasi/wasm -
+wasinn.local/balancer-of-others:1 application/x sha256:cc 1 B wasi/wasm -
+END
+esac
+"""
+
+
+def test_images_go_with_their_second_names_and_no_others(play, tmp_path):
+    log = tmp_path / "log"
+    program = tmp_path / "ctr"
+    program.write_text(CTR.format(log=log), encoding="utf-8")
+    program.chmod(0o755)
+    forget = {
+        "ansible.builtin.include_role": {"name": "wasinn.cluster.workload", "tasks_from": "forget"},
+        "vars": {"workload_images_gone": ["wasinn.local/balancer", "wasinn.local/watcher"]},
+    }
+    options = {"k3s_existing": "kubeadm", "k3s_existing_settings": {"ctr": [str(program)], "address": "/run/c.sock"}}
+    assert "changed=1" in play([settings("k3s"), forget], "--limit=one", **options)
+    before = "--address /run/c.sock --namespace k8s.io images"
+    removed = f"{before} remove --sync sha256:0123 wasinn.local/balancer:0.1.0"
+    assert log.read_text(encoding="utf-8").splitlines() == [f"{before} list", removed]
+
+
+def test_a_kubelet_that_does_not_run_and_an_api_that_does_not_answer_are_told(play):
+    """The unit has a name that no machine has, so that it does not run anywhere."""
+    look = {"ansible.builtin.include_role": {"name": "wasinn.cluster.k3s", "tasks_from": "preflight_existing"}}
+    tell = {
+        "ansible.builtin.debug": {
+            "msg": "{{ inventory_hostname }} {{ node_findings | map(attribute='check') | join(',') }}."
+        }
+    }
+    settings_ = {"kubelet": "wasinn-no-such-kubelet", "kubeconfig": "/nonexistent/admin.conf"}
+    output = play([settings("k3s"), look, tell], k3s_existing="kubeadm", k3s_existing_settings=settings_)
+    assert "one existing_api,existing_kubelet." in output
+    assert "two existing_kubelet." in output
+    assert "changed=0" in output
+
+
 @pytest.mark.parametrize("playbook", ["backup", "restore", "rotate", "scale", "upgrade"])
 def test_what_only_our_own_cluster_knows_is_refused(exported, tmp_path, playbook):
-    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(INVENTORY), encoding="utf-8")
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(INVENTORY, sort_keys=False), encoding="utf-8")
     words = [
         Path(sys.executable).parent / "ansible-playbook",
         f"wasinn.cluster.{playbook}",
