@@ -96,12 +96,12 @@ def test_the_files_own_version_decides() -> None:
 def test_the_same_runtime_there_already_is_enough() -> None:
     own = f'{DEFAULT}[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.wasmedge]\n  runtime_type = "{TYPE}"\n'
     assert containerd_config(own, "wasmedge", TYPE) == own
-    with pytest.raises(AnsibleFilterError, match="of another type than .* Remedy: "):
+    with pytest.raises(AnsibleFilterError, match=r"of another type than .* Remedy: "):
         containerd_config(own.replace(TYPE, "io.containerd.wasmtime.v1"), "wasmedge", TYPE)
 
 
 def test_the_first_version_is_refused() -> None:
-    with pytest.raises(AnsibleFilterError, match="names no version.* Remedy: "):
+    with pytest.raises(AnsibleFilterError, match=r"names no version.* Remedy: "):
         containerd_config('[plugins.cri]\n  sandbox_image = "pause"\n', "wasmedge", TYPE)
 
 
