@@ -221,7 +221,7 @@ def test_a_truncated_model(machine, host):
     short = f"{BROKEN}/short.gguf"
     host.check_output(f"head -c 50000000 {machine.model} > {short}")
     tells([machine.module(model=short)], "gguf_truncated", short, "etch it again")
-    tells(machine.ctr(model=short), "model_unreadable", "cut short", "gguf_info")
+    tells(machine.ctr(model=short), "model_truncated", "cut short", "gguf_info")
 
 
 def test_too_little_memory(machine):
