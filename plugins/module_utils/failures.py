@@ -75,11 +75,11 @@ SIGNATURES = (
     Signature(
         "missing_library",
         r"(?<![\w.+-])(?P<library>[\w.+-]{1,200}\.so[\w.]{0,40}): cannot open shared object file",
-        "The library {library} is not on this machine, nowhere the loader looks, or for another architecture.",
+        "The library {library} is not on this machine, nowhere the loader looks, not readable, or for another architecture.",
         "Install {package}; wasmedge_plugin_info names the file that needs it.",
         "wasmedge: error while loading shared libraries: libstdc++.so.6: cannot open shared object file: No such file or "
         "directory",
-        source="WasmEdge/WasmEdge#3335; measured with glibc 2.36",
+        source="WasmEdge/WasmEdge#3335; measured with glibc 2.36, and 2.41, which says so of files that may not be read as well",
     ),
     Signature(
         "library_damaged",
@@ -87,7 +87,7 @@ SIGNATURES = (
         "The library {library} is cut short, no library at all, or for 32 bits.",
         "Install the file again, from an archive whose checksum was compared.",
         "libwasmedgePluginWasiNN.so: file too short",
-        source="measured with glibc 2.36",
+        source="measured with glibc 2.36 and 2.41",
     ),
     Signature(
         "library_too_old",
@@ -119,8 +119,8 @@ SIGNATURES = (
         r"module name conflict",
         "There are two copies of a plugin, and the second cannot be registered.",
         "Keep one plugin file in one plugin folder; wasmedge_plugin_info names both.",
-        "[error] instantiation failed: module name conflict, Code: 0x60",
-        source="WasmEdge/WasmEdge#3354",
+        "[error] instantiation failed: module name conflict, Code: 0x300",
+        source="WasmEdge/WasmEdge#3354, with Code: 0x60; measured with WasmEdge 0.14.1 and two plugins of one module",
     ),
     Signature(
         "plugin_not_loaded",
@@ -147,7 +147,7 @@ SIGNATURES = (
         "The wasmedge program knows no --nn-preload, so it has not loaded the WASI-NN plugin.",
         "Run wasmedge_plugin_info on the node, which tells why. " + TUPLE,
         "unknown option: nn-preload",
-        source="WasmEdge/WasmEdge#3192",
+        source="WasmEdge/WasmEdge#3192; measured with WasmEdge 0.14.1 and a plugin of API version 3",
     ),
     Signature(
         "preload_swapped",
@@ -214,7 +214,7 @@ SIGNATURES = (
         "Take it away and fetch it again (role models); gguf_info tells how many bytes are missing.",
         "llama_model_load: error loading model: tensor 'blk.24.ffn_down.weight' data is not within the file bounds, "
         "model is corrupted or incomplete",
-        source="moly-ai/moly-ai#328",
+        source="moly-ai/moly-ai#328; measured with llama.cpp b3651 and half a file",
     ),
     Signature(
         "memory_killed",
@@ -233,7 +233,7 @@ SIGNATURES = (
         "Look for avx2 in /proc/cpuinfo (virtual machines hide it: give them the host's CPU), or use the plugin's build "
         "without AVX (wasi_nn-ggml-noavx).",
         "/root/gaianet/bin/gaianet: line 569: 56621 Illegal instruction (core dumped)",
-        source="GaiaNet-AI/gaianet-node#111; WasmEdge/WasmEdge#3351",
+        source="GaiaNet-AI/gaianet-node#111; WasmEdge/WasmEdge#3351; measured with XOP instructions in a plugin",
         codes=(132, -4),
     ),
     Signature(
@@ -398,8 +398,8 @@ SIGNATURES = (
         r"magic header not detected",
         "The file that was to be run is no WebAssembly module.",
         "Fetch the .wasm file again and compare its checksum.",
-        "[error] loading failed: magic header not detected, Code: 0x23",
-        source="the words of WasmEdge",
+        "[error] loading failed: magic header not detected, Code: 0x103",
+        source="measured with WasmEdge 0.14.1",
     ),
     Signature(
         "exec_unsupported",

@@ -405,11 +405,11 @@ def run_pod(module: AnsibleModule) -> dict[str, Any]:
     try:
         return probe_pod(module.params)
     except (config.ConfigException, OSError) as error:
-        remedy = "run wasinn.cluster.site, which fetches it."
-        module.fail_json(msg=f"{path} cannot be used: {error}. Remedy: {remedy}", findings=[])
+        why = f"{path} cannot be used: {error}. Remedy: run wasinn.cluster.site, which fetches it."
     except HTTPError as error:
-        remedy = "see that the kubeconfig leads to a running cluster."
-        module.fail_json(msg=f"The cluster's API does not answer: {error}. Remedy: {remedy}", findings=[])
+        why = f"The cluster's API does not answer: {error}. Remedy: see that {path} leads to a running cluster."
+    module.fail_json(msg=why, findings=[])
+    return {}  # fail_json has ended the module
 
 
 if __name__ == "__main__":

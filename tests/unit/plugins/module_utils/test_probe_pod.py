@@ -133,7 +133,7 @@ def test_pods_that_an_interrupted_run_left_are_taken_away():
     cluster = Cluster(ended(0, "Completed"), log=json.dumps(ANSWER))
     cluster.left = [
         {"metadata": {"name": "old"}, "status": {"phase": "Failed"}},
-        {"metadata": {"name": "anothers"}, "status": {"phase": "Running"}},
+        {"metadata": {"name": "of-another"}, "status": {"phase": "Running"}},
     ]
     ask(cluster)
     assert cluster.deleted == ["old", cluster.made[0]["metadata"]["name"]]
