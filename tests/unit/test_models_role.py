@@ -16,7 +16,7 @@ PLAY = """
     - name: See that each host has its models
       ansible.builtin.assert:
         that:
-          - models_homes.keepers == {'everywhere': 5, 'left': 3, 'right': 2}
+          - "models_homes.keepers == {'everywhere': 5, 'left': 3, 'right': 2}"
           - here == ['everywhere', k3s_node_labels[0].split('=')[1]]
           - __models_info.results | map(attribute='item.name') == here
           - __verify_probes.results | map(attribute='item.name') == here
@@ -27,7 +27,7 @@ PLAY = """
         that:
           - parts | map(attribute='copies') | flatten | sort == ['everywhere-wasmedge', 'left-wasmedge', 'right-wasmedge']
           - parts | map(attribute='pulls') | map('length') | sum == (5 - 1) + (3 - 1) + (2 - 1)
-          - hostvars.values() | map(attribute='__models_pulled', default={}) | map(attribute='results', default=[]) | map('length') | sum == 7
+          - hostvars.values() | map(attribute='__models_pulled', default=dict()) | map(attribute='results', default=[]) | map('length') | sum == 7
       vars:
         parts: "{{ __models_plan.hosts.values() }}"
       run_once: true
