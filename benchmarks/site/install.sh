@@ -11,11 +11,7 @@ cd "$1"
 # shellcheck source=/dev/null
 . ./settings
 
-on() {
-  node=$1
-  shift
-  ssh -F ssh_config "$node" "$@"
-}
+on() { ssh -F ssh_config "$@"; }
 
 # Connections stay open between commands, and would outlive the script.
 trap 'for machine in $SERVER $AGENTS; do ssh -F ssh_config -O exit "$machine" 2>/dev/null || :; done' EXIT
