@@ -116,14 +116,14 @@ class Bench:
 
     def record(self) -> None:
         """What the script needs, from the cluster that the playbook has just made."""
-        images = sorted((CACHE / "artifacts" / "images").glob("*.tar"))
-        wanted = [path for path in images if path.name.startswith(("llama-api-server-", "wasinn-balancer-"))]
-        record.artifacts(self.stage / "artifacts", self.known["fetched"], self.known["models"], wanted)
+        fetched, versions = self.known["fetched"], self.known["versions"]
+        names = (f"llama-api-server-{versions['llama_api_server']}", Path(fetched["balancer"]["path"]).stem)
+        images = [CACHE / "artifacts" / "images" / f"{name}.tar" for name in names]
+        record.artifacts(self.stage / "artifacts", fetched, self.known["models"], images)
         record.files(self.scenario, self.stage / "files")
         objects = record.manifests(self.scenario)
         (self.stage / "manifests.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
         record.ssh_config(self.scenario, self.stage / "ssh_config")
-        versions = self.known["versions"]
         record.settings(
             self.stage / "settings",
             SERVER=NODES[0],

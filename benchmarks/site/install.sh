@@ -11,11 +11,10 @@ cd "$1"
 # shellcheck source=/dev/null
 . ./settings
 
-on() {
-  node=$1
-  shift
-  ssh -F ssh_config "$node" "$@"
-}
+on() { ssh -F ssh_config "$@"; }
+
+# Connections stay open between commands, and would outlive the script.
+trap 'for machine in $SERVER $AGENTS; do ssh -F ssh_config -O exit "$machine" 2>/dev/null || :; done' EXIT
 
 # Runs a function for all machines at once, and fails if it fails for one.
 everywhere() {
@@ -44,7 +43,7 @@ chmod 755 /usr/local/bin/k3s
 for tool in kubectl crictl ctr; do ln -sf k3s "/usr/local/bin/$tool"; done
 mv k3s-airgap-images-* "$images/"
 mv models/* /var/lib/wasinn/models/
-cp -r "../$1/." /
+(umask 077 && cp -r "../$1/." /)
 systemctl daemon-reload
 END
 }
@@ -57,15 +56,16 @@ join() {
 
 import() {
   on "$1" sh -es <<'END'
-until k3s ctr -a /run/k3s/containerd/containerd.sock version >/dev/null 2>&1; do sleep 0.5; done
+k3s=/usr/local/bin/k3s
+until $k3s ctr -a /run/k3s/containerd/containerd.sock version >/dev/null 2>&1; do sleep 0.5; done
 for image in /var/tmp/stage/artifacts/images/*; do
-  k3s ctr -a /run/k3s/containerd/containerd.sock -n k8s.io images import "$image" >/dev/null
+  $k3s ctr -a /run/k3s/containerd/containerd.sock -n k8s.io images import "$image" >/dev/null
 done
 rm -r /var/tmp/stage
 END
 }
 
-kubectl() { on "$SERVER" k3s kubectl "$@"; }
+kubectl() { on "$SERVER" /usr/local/bin/k3s kubectl "$@"; }
 
 everywhere place
 on "$SERVER" systemctl enable --now --quiet k3s

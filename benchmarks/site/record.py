@@ -57,7 +57,7 @@ def manifests(scenario: Scenario) -> list[dict[str, Any]]:
     ours = "-l app.kubernetes.io/managed-by=wasinn.cluster -o json"
     found: list[dict[str, Any]] = []
     for words in (f"get namespace,runtimeclass {ours}", f"-n {NAMESPACE} get {KINDS} {ours}"):
-        listed = run([*machines.ssh_command(scenario, scenario.nodes[0]), f"k3s kubectl {words}"])
+        listed = run([*machines.ssh_command(scenario, scenario.nodes[0]), f"/usr/local/bin/k3s kubectl {words}"])
         found += [bare(item) for item in json.loads(listed.stdout)["items"]]
     return found
 

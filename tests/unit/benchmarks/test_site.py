@@ -55,6 +55,41 @@ def test_the_script_reads_its_settings(tmp_path):
     assert done.stdout == "node1|node2|node3|"
 
 
+def test_the_script_does_each_step_on_its_machines(tmp_path):
+    """With programs that only note how they are called: order and machines, no more."""
+    fake = '#!/bin/sh\necho "${0##*/} $*" >>LOG\ncase $* in *server/token*) echo TOKEN;; *curl*|*http*) echo Paris;; esac\ncat >/dev/null\n'
+    (tmp_path / "bin").mkdir()
+    for name in ("ssh", "scp", "curl"):
+        program = tmp_path / "bin" / name
+        program.write_text(fake.replace("LOG", str(tmp_path / "log")))
+        program.chmod(0o755)
+    names = ("ADDRESS", "WASMEDGE", "STRIP", "WASINN")
+    lists = {"SERVER": "n1", "AGENTS": "n2 n3", "LABEL": "a/b=c", "DEPLOYMENTS": "x", "MODELS": "m"}
+    record.settings(tmp_path / "settings", **dict.fromkeys(names, "1"), **lists)
+    (tmp_path / "manifests.json").write_text("{}")
+    words = ["sh", str(Path(report.__file__).with_name("install.sh")), str(tmp_path)]
+    env = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+    subprocess.run(words, env=env, stdin=subprocess.DEVNULL, check=True, timeout=60)
+    log = (tmp_path / "log").read_text().splitlines()
+
+    def at(text: str) -> int:
+        return next(index for index, line in enumerate(log) if text in line)
+
+    assert [log[at(f"label --overwrite node n{number} a/b=c")].split()[3] for number in (1, 2, 3)] == ["n1"] * 3
+    steps = (
+        "n3:/var/tmp/stage/",
+        "--quiet k3s",
+        "server/token",
+        "k3s-agent",
+        "apply -f -",
+        "rollout status",
+        "http://",
+    )
+    assert [at(step) for step in steps] == sorted(at(step) for step in steps)
+    assert sum("k3s-agent" in line for line in log) == 2
+    assert (tmp_path / "token").read_text() == "TOKEN\n"
+
+
 def test_ssh_reaches_each_machine_by_its_name(tmp_path):
     scenario = Scenario("bench-site", "10.213.28", ("node1", "node2"))
     record.ssh_config(scenario, tmp_path / "config")
