@@ -63,7 +63,7 @@ def measure(plan: Plan) -> Iterator[dict[str, Any]]:
     yield from memory.second_replica(NAMESPACE, plan.model, plan.prompt)
     if plan.starts:
         spec = kubectl("get", "deployment", "-n", NAMESPACE, plan.model)["spec"]["template"]["spec"]
-        yield from starts.measure(spec, plan.image, plan.starts)
+        yield from starts.measure(NAMESPACE, spec, plan.image, plan.starts)
 
 
 def speed(plan: Plan, pod: Peer, native: Peer) -> Iterator[dict[str, Any]]:

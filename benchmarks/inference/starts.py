@@ -18,7 +18,6 @@ from typing import Any
 
 from .node import KUBECTL, Broken, kubectl, ready
 
-NAMESPACE = "benchmark"
 LOGS = Path("/var/log/pods")
 LISTENING = "listening on"
 START_SECONDS = 90
@@ -42,23 +41,22 @@ def pod_specs(spec: dict[str, Any], image: str) -> dict[str, dict[str, Any]]:
     return {"wasm": wasm, "runc": runc}
 
 
-def measure(spec: dict[str, Any], image: str, count: int) -> Iterator[dict[str, Any]]:
+def measure(namespace: str, spec: dict[str, Any], image: str, count: int) -> Iterator[dict[str, Any]]:
     """So many starts of each kind by turns, after one of each that warms up."""
     specs = pod_specs(spec, image)
-    kubectl("create", "namespace", NAMESPACE, output=False)
-    with _watched() as events:
+    with _watched(namespace) as events:
         for number in range(-1, count):
             for kind, pod in specs.items():
-                figures = _start(f"{kind}{number + 1}", pod, events)
+                figures = _start(namespace, f"benchmark-{kind}{number + 1}", pod, events)
                 if number >= 0:
                     yield {"start": number, "kind": kind, **figures}
 
 
 @contextmanager
-def _watched() -> Iterator[queue.Queue[Event]]:
+def _watched(namespace: str) -> Iterator[queue.Queue[Event]]:
     """Changes of pods as they come; the clock is read when a change arrives."""
     events: queue.Queue[Event] = queue.Queue()
-    path = f"/api/v1/namespaces/{NAMESPACE}/pods?watch=1"
+    path = f"/api/v1/namespaces/{namespace}/pods?watch=1"
     with subprocess.Popen([*KUBECTL, "get", "--raw", path], stdout=subprocess.PIPE) as child:
 
         def read() -> None:
@@ -75,14 +73,14 @@ def _watched() -> Iterator[queue.Queue[Event]]:
             child.terminate()
 
 
-def _start(name: str, spec: dict[str, Any], events: queue.Queue[Event]) -> dict[str, float]:
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
+def _start(namespace: str, name: str, spec: dict[str, Any], events: queue.Queue[Event]) -> dict[str, float]:
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
     kubectl("create", "-f", "-", stdin=json.dumps(manifest), output=False)
     created = _wait(events, name, lambda kind, _pod: kind == "ADDED")[0]
     at, pod = _wait(events, name, lambda _kind, pod: ready(pod))
-    log = next(LOGS.glob(f"{NAMESPACE}_{name}_{pod['metadata']['uid']}/*/0.log"))
+    log = next(LOGS.glob(f"{namespace}_{name}_{pod['metadata']['uid']}/*/0.log"))
     listening = listening_at(log.read_text())
-    kubectl("delete", "pod", "-n", NAMESPACE, name, "--wait=false", output=False)
+    kubectl("delete", "pod", "-n", namespace, name, "--wait=false", output=False)
     _wait(events, name, lambda kind, _pod: kind == "DELETED")
     return {"listening_ms": (listening - created) * 1e3, "ready_ms": (at - created) * 1e3}
 
@@ -93,9 +91,7 @@ def _wait(events: queue.Queue[Event], name: str, condition: Any) -> tuple[float,
         try:
             at, kind, pod = events.get(timeout=max(until - time.monotonic(), 0))
         except queue.Empty:
-            raise Broken(
-                f"pod {name} did not get on within {START_SECONDS} s: kubectl describe pod -n {NAMESPACE}"
-            ) from None
+            raise Broken(f"pod {name} did not get on within {START_SECONDS} s: kubectl describe pod -A") from None
         if pod["metadata"]["name"] == name and condition(kind, pod):
             return at, pod
 
