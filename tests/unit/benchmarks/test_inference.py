@@ -7,8 +7,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
-from benchmarks.inference import inside, node, peers, report, starts
+from benchmarks.inference import __main__, inside, machine, node, peers, report, starts
+from tests.machines.scenario import Scenario
 
 SPEC = {
     "runtimeClassName": "wasinn",
@@ -208,3 +210,23 @@ def test_the_table_has_every_figure(results):
 def test_the_picture_is_drawn(results, tmp_path):
     assert [path.name for path in report.draw(results, tmp_path)] == ["inference.png", "inference.svg"]
     assert all(path.stat().st_size > 1000 for path in tmp_path.iterdir())
+
+
+def test_the_cluster_has_one_model_with_the_programs_threads(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "CACHE", tmp_path)
+    folder, model = machine._inventory(Scenario("bench-inference", "10.213.28", ("node1",)), 3)
+    variables = yaml.safe_load((folder / "group_vars" / "k3s_cluster.yml").read_text())
+    (entry,) = variables["models_catalogue"]
+    assert (entry["name"], entry["server"]["threads"], variables["balancer_state"]) == (model, 3, "absent")
+    # What the program is told besides has to be what the pod has.
+    assert entry["context"] == __main__.CONTEXT
+    assert entry["url"].rpartition("/")[2] == __main__.MODEL_FILE.rpartition("/")[2]
+    hosts = json.loads((folder / "hosts.json").read_text())["all"]["children"]["k3s_cluster"]
+    assert hosts["children"]["k3s_server"]["hosts"] == {"node1": {"ansible_host": "10.213.28.11"}}
+
+
+def test_measurements_are_told_in_a_line(results):
+    run = results.runs["pod", "prompt"][0]
+    assert __main__.told(run) == "round  0  prompt      pod       392.2 tokens/s"
+    assert "listening    700 ms  Ready   1600 ms" in __main__.told(results.starts["wasm"][0])
+    assert "replicas 2  PSS 180 MiB" in __main__.told(results.replicas[2])
