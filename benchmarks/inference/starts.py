@@ -92,11 +92,7 @@ def _wait(events: queue.Queue[Event], name: str, condition: Any) -> tuple[float,
             at, kind, pod = events.get(timeout=max(until - time.monotonic(), 0))
         except queue.Empty:
             raise Broken(f"pod {name} did not get on within {START_SECONDS} s: kubectl describe pod -A") from None
-<<<<<<< HEAD
-        if pod["metadata"]["name"] == name and condition(kind, pod):
-=======
         if pod["metadata"].get("name") == name and condition(kind, pod):
->>>>>>> bench-inference
             return at, pod
 
 
