@@ -14,7 +14,6 @@ working_tree.use()
 
 from ansible_collections.wasinn.cluster.plugins.modules import wasinn_probe  # noqa: E402
 
-GIBIBYTE = 2**30
 #: (what is changed of a probe that answers, check, words of the cause, words of the remedy)
 FAILURES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "no such node": ({"node": "node9"}, "node_missing", "no node node9", "role k3s"),
@@ -38,12 +37,6 @@ FAILURES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "node_full",
         "not enough memory left",
         "request less",
-    ),
-    "less than the model needs": (
-        {"resources": {"limits": {"memory": "24Mi"}}},
-        "memory_killed",
-        "killed",
-        "more memory",
     ),
 }
 
