@@ -155,11 +155,12 @@ class Foreign:
     def _images(self) -> Path:
         """The pause and DNS images as a plain archive: ctr reads no zstd, which the builder's image has."""
         packed, folder = place(MIRROR, f"{RELEASE}/k3s-airgap-images-{k3s.ARCHITECTURE}.tar.zst"), self.scenario.state
-        if not (folder / "images.tar").exists():
+        plain = folder / "images.tar"
+        if not plain.exists() or plain.stat().st_mtime < packed.stat().st_mtime:
             mounts = ("-v", f"{packed.parent}:/in:ro", "-v", f"{folder}:/out")
             words = ("zstd", "-dqf", f"/in/{packed.name}", "-o", "/out/images.tar")
             docker("run", "--rm", "--network", "none", *self.scenario.labels, *mounts, image.BUILDER.name, *words)
-        return folder / "images.tar"
+        return plain
 
     def _control_plane(self) -> None:
         address, server, pki = self.scenario.address(self.server), self.server, "/etc/kubernetes/pki"
