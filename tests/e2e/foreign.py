@@ -16,6 +16,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -27,6 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.closed_network.builds import k3s, packages
 from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place
+from tests.machines import image
 from tests.machines.engine import docker
 from tests.machines.scenario import Scenario
 from tests.machines.shell import REPO
@@ -139,17 +141,26 @@ class Foreign:
     def _programs(self, node: str) -> None:
         container = self.scenario.container(node)
         docker("cp", str(place(MIRROR, f"{RELEASE}/k3s")), f"{container}:/usr/lib/kubernetes-all")
-        images = place(MIRROR, f"{RELEASE}/k3s-airgap-images-{k3s.ARCHITECTURE}.tar.zst")
-        docker("cp", str(images), f"{container}:/srv/images.tar.zst")
+        docker("cp", str(self._images()), f"{container}:/srv/images.tar")
         self.run(
             node,
             f"for name in {PROGRAMS}; do ln -s ../lib/kubernetes-all /usr/bin/$name; done; ln -s kubernetes-all /usr/lib/k3s; "
             "K3S_DATA_DIR=/srv/unpacked /usr/lib/k3s ctr --version >/dev/null; mkdir -p /usr/lib/cni; "
             "cp /srv/unpacked/data/current/bin/ptp /srv/unpacked/data/current/bin/loopback /srv/unpacked/data/current/bin/host-local "
             "/srv/unpacked/data/current/bin/portmap /usr/lib/cni/ && rm -rf /srv/unpacked /usr/lib/k3s && "
-            "ctr --namespace k8s.io images import --all-platforms /srv/images.tar.zst && rm /srv/images.tar.zst",
+            "ctr --namespace k8s.io images import --all-platforms /srv/images.tar && rm /srv/images.tar",
             timeout=180,
         )
+
+    def _images(self) -> Path:
+        """The pause and DNS images as a plain archive: ctr reads no zstd, which the builder's image has."""
+        packed, folder = place(MIRROR, f"{RELEASE}/k3s-airgap-images-{k3s.ARCHITECTURE}.tar.zst"), self.scenario.state
+        plain = folder / "images.tar"
+        if not plain.exists() or plain.stat().st_mtime < packed.stat().st_mtime:
+            mounts = ("-v", f"{packed.parent}:/in:ro", "-v", f"{folder}:/out")
+            words = ("zstd", "-dqf", f"/in/{packed.name}", "-o", "/out/images.tar")
+            docker("run", "--rm", "--network", "none", *self.scenario.labels, *mounts, image.BUILDER.name, *words)
+        return plain
 
     def _control_plane(self) -> None:
         address, server, pki = self.scenario.address(self.server), self.server, "/etc/kubernetes/pki"
