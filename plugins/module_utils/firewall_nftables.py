@@ -27,6 +27,8 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.firewall import (
 
 RULES = "/etc/wasinn/firewall.nft"
 UNIT = "/etc/systemd/system/wasinn-firewall.service"
+# Once only: a file that nftables.service loads again need not begin by flushing what is there.
+_LOAD = f"/bin/sh -c '/usr/sbin/nft list ruleset | grep -qF {MARK} || /usr/sbin/nft -f {RULES}'"
 UNIT_TEXT = f"""\
 # Made by {MARK}: what nodes need of each other, beside the rules of nftables.service.
 [Unit]
@@ -39,8 +41,8 @@ ReloadPropagatedFrom=nftables.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f {RULES}
-ExecReload=/usr/sbin/nft -f {RULES}
+ExecStart={_LOAD}
+ExecReload={_LOAD}
 
 [Install]
 WantedBy=multi-user.target nftables.service
@@ -198,7 +200,7 @@ class Nftables(Firewall):
             os.chmod(path + ".new", 0o644)
             os.replace(path + ".new", path)
         self.run(["systemctl", "daemon-reload"])
-        self.run(["systemctl", "enable", "wasinn-firewall.service"])
+        self.run(["systemctl", "enable", "--now", "wasinn-firewall.service"])
 
 
 def _read(path: str) -> str:

@@ -195,7 +195,7 @@ def test_nftables_from_bare_to_open_to_closed(tmp_path: Path):
     assert run.stdin == [text(GUARDS, WANTED)]
     assert (tmp_path / "firewall.nft").read_text() == text(GUARDS, WANTED)
     assert (tmp_path / "unit").read_text() == UNIT_TEXT
-    assert run.ran[-1] == ["systemctl", "enable", "wasinn-firewall.service"]
+    assert run.ran[-1] == ["systemctl", "enable", "--now", "wasinn-firewall.service"]
 
     firewall, run = nftables(tmp_path, loaded(WANTED))
     assert not firewall.change(WANTED, WANTED, dry=False)
