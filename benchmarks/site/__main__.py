@@ -132,7 +132,7 @@ class Bench:
             WASMEDGE=versions["wasmedge"],
             STRIP=str(self.known["build"]["strip"]),
             WASINN=versions["wasinn"],
-            LABEL=f"wasinn.cluster/verified=wasmedge-{versions['wasmedge']}",
+            LABEL=record.label(objects),
             DEPLOYMENTS=" ".join(item["metadata"]["name"] for item in objects if item["kind"] == "Deployment"),
             MODELS=" ".join(self.known["models"]),
         )

@@ -62,6 +62,12 @@ def manifests(scenario: Scenario) -> list[dict[str, Any]]:
     return found
 
 
+def label(objects: list[dict[str, Any]]) -> str:
+    """The node label that models' pods want, as ``KEY=VALUE``."""
+    (wanted,) = (item["scheduling"]["nodeSelector"] for item in objects if item["kind"] == "RuntimeClass")
+    return ",".join(f"{key}={value}" for key, value in wanted.items())
+
+
 def bare(item: dict[str, Any]) -> dict[str, Any]:
     """An object without what the cluster adds to it."""
     kept = {key: value for key, value in item.items() if key != "status"}

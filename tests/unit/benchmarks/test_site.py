@@ -32,6 +32,11 @@ def test_objects_can_be_applied_to_another_cluster():
     assert record.bare(headless)["spec"] == {"clusterIP": "None"}
 
 
+def test_nodes_get_the_label_that_pods_want():
+    objects = [{"kind": "Service"}, {"kind": "RuntimeClass", "scheduling": {"nodeSelector": {"a.b/c": "d"}}}]
+    assert record.label(objects) == "a.b/c=d"
+
+
 def test_artifacts_have_the_names_that_the_script_uses(tmp_path):
     fetched = {}
     for name in ("wasmedge", "wasmedge_plugin_ggml", "shim", "k3s", "k3s_images", "chat"):
