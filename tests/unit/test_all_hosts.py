@@ -19,6 +19,7 @@ ALL = re.compile(r"map\('extract', hostvars|\bfor host in\b|hostvars \| wasinn")
 FEW = re.compile(r"(groups\[k3s_server_group\]|__models_part\.pulls\[item\.file\]) \| map\('extract', hostvars")
 #: Tasks that look at all hosts on one of them alone, each with how.
 ON_ONE = {
+    ("k3s/tasks/preflight.yml", "Check what the settings say"): "an expression's branch for the first host",
     ("models/tasks/preflight.yml", "Collect what is wrong with them"): "an expression's branch for the first host",
     (
         "llamaedge/tasks/configure.yml",
