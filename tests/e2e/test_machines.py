@@ -50,6 +50,7 @@ def left(docker_engine: None) -> Iterator[Scenario]:
     machines.down(scenario, anyones=True)
     image.ensure(image.NODE)
     theirs = [label.replace(CHECKOUT, "wasinn.checkout=/") for label in scenario.labels]
+    theirs += ["--label", "wasinn.recipe=theirs"]
     docker("create", "--name", scenario.container("node1"), *theirs, image.NODE.name, "sleep", "600")
     yield scenario
     machines.down(scenario, anyones=True)
