@@ -144,7 +144,7 @@ class Foreign:
         docker("cp", str(self._images()), f"{container}:/srv/images.tar")
         self.run(
             node,
-            f"for name in {PROGRAMS}; do ln -s ../lib/kubernetes-all /usr/bin/$name; done; ln -s kubernetes-all /usr/lib/k3s; "
+            f"chmod 755 /usr/lib/kubernetes-all; for name in {PROGRAMS}; do ln -s ../lib/kubernetes-all /usr/bin/$name; done; ln -s kubernetes-all /usr/lib/k3s; "
             "K3S_DATA_DIR=/srv/unpacked /usr/lib/k3s ctr --version >/dev/null; mkdir -p /usr/lib/cni; "
             "cp /srv/unpacked/data/current/bin/ptp /srv/unpacked/data/current/bin/loopback /srv/unpacked/data/current/bin/host-local "
             "/srv/unpacked/data/current/bin/portmap /usr/lib/cni/ && rm -rf /srv/unpacked /usr/lib/k3s && "
