@@ -16,7 +16,7 @@ shift
 [ $# -gt 0 ] || set -- build --release
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$folder/target}
 
-cargo fetch --locked --target x86_64-unknown-linux-gnu --manifest-path "$rust/Cargo.toml"
+cargo fetch --locked --target "$(rustc -vV | sed -n 's/^host: //p')" --manifest-path "$rust/Cargo.toml"
 
 # cargo goes by the files' times: the crate is copied again only where something about it changed.
 stamp=$(cat "$rust"/shim/patches/*.patch; echo "$crate")
@@ -37,9 +37,11 @@ cp -Rp "$rust"/Cargo.toml "$rust"/Cargo.lock "$folder/workspace/"
 for member in "$rust"/*/Cargo.toml; do
   cp -Rp "$(dirname "$member")" "$folder/workspace/"
 done
+# Below the workspace, so that cargo, which names things by hashes of paths, takes it by its place there.
+cp -Rp "$patched" "$folder/workspace/"
 command=$1
 shift
-cargo "$command" --offline --config "patch.crates-io.containerd-shimkit.path=\"$patched\"" \
+cargo "$command" --offline --config "patch.crates-io.containerd-shimkit.path=\"$folder/workspace/containerd-shimkit\"" \
   --manifest-path "$folder/workspace/Cargo.toml" -p containerd-shim-wasmedge "$@"
 
 pins() { grep -Ev '^(source|checksum) = ' "$1"; }
