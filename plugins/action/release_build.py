@@ -24,7 +24,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
         """Returns what the module's last call returned."""
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         args = dict(self._task.args)
-        what = f"{(task_vars or {}).get('inventory_hostname', '')}: {args.get('component')} for {args.get('architecture')}"
+        what = (
+            f"{(task_vars or {}).get('inventory_hostname', '')}: {args.get('component')} for {args.get('architecture')}"
+        )
         again = False
         while True:
             answer = self._execute_module(_MODULE, module_args={**args, "again": again}, task_vars=task_vars)

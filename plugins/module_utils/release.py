@@ -96,10 +96,26 @@ class Recipe:
     def words(self, verb: str, folder: Path | None = None, image: str = "") -> list[str]:
         """The command that runs a verb of the recipe."""
         if not self.engine:
-            return ["bash", str(self.script), verb, self.component, self.architecture, *([str(folder)] if folder else [])]
+            return [
+                "bash",
+                str(self.script),
+                verb,
+                self.component,
+                self.architecture,
+                *([str(folder)] if folder else []),
+            ]
         inside = ["bash", "/src/rust/release.sh", verb, self.component, self.architecture]
         words = [self.engine, "run", "--rm", "--init", "--network=host", "--security-opt=label=disable"]
-        words += ["-v", f"{self.source}:/src:ro", "-v", f"{self.cargo}:/cargo", "-e", "CARGO_HOME=/cargo", "-e", "HOME=/root"]
+        words += [
+            "-v",
+            f"{self.source}:/src:ro",
+            "-v",
+            f"{self.cargo}:/cargo",
+            "-e",
+            "CARGO_HOME=/cargo",
+            "-e",
+            "HOME=/root",
+        ]
         words += [part for name in PASSED_ON if name in os.environ for part in ("-e", name)]
         words += self.options
         if folder:
@@ -116,8 +132,10 @@ class Recipe:
     @property
     def prepared(self) -> str:
         """The image's name once it has what the recipe needs."""
-        text = self.image + "".join(sha256_file(self.source / "rust" / name) for name in ("release.sh", "release/needs.sh"))
-        tag = hashlib.sha256(f"{text}{self.component}{self.architecture}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256("\0".join((self.image, self.component, self.architecture)).encode())
+        for path in (*_files(self.script), *_files(self.script.with_suffix(""))):
+            digest.update(path.read_bytes())
+        tag = digest.hexdigest()[:16]
         return f"wasinn-build-{self.component}:{tag}"
 
     def is_prepared(self) -> bool:
@@ -173,7 +191,9 @@ def findings(recipe: Recipe, disk: int = 0, memory: int = 0, version: str = "") 
     """
     found: list[Finding] = []
     if not recipe.script.is_file():
-        cause = f"{recipe.source} has no rust/release.sh, so it is no checkout of this collection with its Rust sources."
+        cause = (
+            f"{recipe.source} has no rust/release.sh, so it is no checkout of this collection with its Rust sources."
+        )
         return [finding("source", cause, "Set build_source to a checkout, or to the address of its git repository.")]
     if recipe.engine:
         done = _run([recipe.engine, "version"])
@@ -209,6 +229,8 @@ def inputs_digest(recipe: Recipe, toolchain: str) -> str:
     digest.update(os.environ.get("SOURCE_DATE_EPOCH", "0").encode())
     top = recipe.source / "rust"
     for relative in recipe.local("inputs", recipe.component).split():
+        if not (top / relative).exists():
+            raise ReleaseError(f"{top / relative} is missing. Remedy: see that build_source is a whole checkout.")
         for path in _files(top / relative):
             digest.update(f"\0{path.relative_to(top)}\0{sha256_file(path)}".encode())
     return digest.hexdigest()
@@ -261,7 +283,11 @@ def build(recipe: Recipe, top: Path, url: str, wait: float, check: bool = False,
         raise ReleaseError(f"{recipe.source} changed while it was built. Remedy: run the playbook again.")
     files = _collect(recipe, folder, place)
     text = json.dumps(
-        {"inputs": digest, "files": {name: entry["sha256"] for name, entry in files.items()}, "toolchain": toolchain.splitlines()},
+        {
+            "inputs": digest,
+            "files": {name: entry["sha256"] for name, entry in files.items()},
+            "toolchain": toolchain.splitlines(),
+        },
         indent=2,
     )
     write_whole(note, text + "\n")
@@ -360,7 +386,7 @@ def _collect(recipe: Recipe, folder: Path, place: Path) -> dict[str, dict[str, A
     bill = folder / "out" / f"{stem}.cdx.json"
     bill.write_text(document)
     place.mkdir(parents=True, exist_ok=True)
-    files = {}
+    files: dict[str, dict[str, Any]] = {}
     for path in [*made, bill]:
         target = place / path.name
         partial = target.with_name(f".{target.name}.part")
@@ -370,7 +396,7 @@ def _collect(recipe: Recipe, folder: Path, place: Path) -> dict[str, dict[str, A
         files[target.name] = {"path": str(target), "sha256": sha256_file(target), "size": target.stat().st_size}
     listing = place / SUMS
     entries = parse_checksums(listing.read_text()) if listing.exists() else {}
-    entries |= {name: entry["sha256"] for name, entry in files.items()}
+    entries |= {name: str(entry["sha256"]) for name, entry in files.items()}
     write_whole(listing, "".join(f"{entries[name]}  {name}\n" for name in sorted(entries)))
     return files
 
@@ -412,14 +438,16 @@ def _files(top: Path) -> Iterator[Path]:
     if top.is_file():
         yield top
         return
-    for child in sorted(top.iterdir()):
+    for child in sorted(top.iterdir()) if top.is_dir() else ():
         if child.name not in _SKIPPED and not child.name.startswith("."):
             yield from _files(child)
 
 
 def _run(words: list[str]) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+        return subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        )
     except OSError as error:
         return subprocess.CompletedProcess(words, 127, "", f"{words[0]}: {error.strerror}")
 

@@ -59,7 +59,9 @@ def cyclonedx(
     root = next(identity for identity, entry in packages.items() if entry["name"] == package)
     checksums = locked(lock)
     components = [
-        _component(entry, (entry["name"], entry["version"]) in linked, checksums, (patches or {}).get(entry["name"], {}))
+        _component(
+            entry, (entry["name"], entry["version"]) in linked, checksums, (patches or {}).get(entry["name"], {})
+        )
         for identity, entry in packages.items()
         if identity != root
     ]
