@@ -20,6 +20,7 @@ export LC_ALL=C
 
 rust=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 here=$(uname -m)
+# shellcheck source-path=SCRIPTDIR source=release/needs.sh
 . "$rust/release/needs.sh"
 
 usage() { sed -n '/^#   release/s/^# //p' "$0" >&2; exit 2; }

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: The wasinn.cluster authors (@wasinn)
 description:
   - Asks the sources' own recipe (C(rust/release.sh)) what the host lacks for each build, and looks at disk and memory.
-  - Returns all findings instead of failing at the first. What a container's image lacks is not told: the recipe installs it.
+  - Returns all findings instead of failing at the first. What a container's image lacks is not told, since the recipe installs it.
 extends_documentation_fragment:
   - wasinn.cluster.attributes.info
 options:

@@ -2,7 +2,8 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# What a build needs of the machine; read by release.sh, which has $rust and $here.
+# What a build needs of the machine; read by release.sh.
+: "${rust:?is set by release.sh}" "${here:?is set by release.sh}"
 
 # The line of WasmEdge for which services are compiled ahead of time, and whose headers the shim is built with.
 wasmedge_line=0.14
@@ -123,8 +124,10 @@ check_shim() { # architecture
 }
 
 check() { # component, architecture
-  has sha256sum && has tar && has gzip && has install \
-    || missing program "Of tar, gzip, install and sha256sum one is missing." "Install the packages tar, gzip and coreutils."
+  local name
+  for name in tar gzip install sha256sum; do
+    has "$name" || missing program "There is no program $name." "Install the packages tar, gzip and coreutils."
+  done
   case $1 in
     shim) check_shim "$2" ;;
     *) check_wasm "$1" ;;
