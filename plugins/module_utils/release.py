@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ansible_collections.wasinn.cluster.plugins.module_utils import sbom
+from ansible_collections.wasinn.cluster.plugins.module_utils import build_failures, sbom
 from ansible_collections.wasinn.cluster.plugins.module_utils.elf import Elf, ElfError
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Finding, finding, human_bytes, sentence
 from ansible_collections.wasinn.cluster.plugins.module_utils.hashes import parse_checksums, sha256_file, write_whole
@@ -274,11 +274,10 @@ def build(recipe: Recipe, top: Path, url: str, wait: float, check: bool = False,
     if not code.exists():
         return Result(False, True, digest, reason, progress=progress(folder))
     if code.read_text().strip() != "0":
-        lines = "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL:])
-        raise ReleaseError(
-            f"The build of the {recipe.component} for {recipe.architecture} failed. Remedy: mend what the end of {log} "
-            f"says and run the playbook again.\n{lines}"
-        )
+        text = log.read_text(errors="replace")
+        lines = "\n".join(text.splitlines()[-_TAIL:])
+        why = sentence(build_failures.classify(text)) or f"Remedy: mend what the end of {log} says."
+        raise ReleaseError(f"The build of the {recipe.component} for {recipe.architecture} failed. {why}\n{lines}")
     if inputs_digest(recipe, toolchain) != digest:
         raise ReleaseError(f"{recipe.source} changed while it was built. Remedy: run the playbook again.")
     files = _collect(recipe, folder, place)

@@ -35,7 +35,7 @@ case $1 in
   build)
     echo "   Compiling first v1.0.0"
     while [ -e "$here/wait" ]; do sleep 0.05; done
-    [ ! -e "$here/broken" ] || { echo "error: no such thing"; exit 101; }
+    [ ! -e "$here/broken" ] || { cat "$here/broken"; exit 101; }
     mkdir -p "$4/out" "$4/about"
     if [ "$2" = shim ]; then
       cp "$here/program" "$4/containerd-shim-wasmedge-v1"
@@ -142,12 +142,15 @@ def test_it_goes_on_where_a_call_ended_and_says_how_far_it_is(recipe, rust, tmp_
 
 
 def test_a_build_that_failed_shows_the_end_of_its_log_and_can_be_begun_again(recipe, rust, tmp_path):
-    (rust / "broken").touch()
+    (rust / "broken").write_text("error: no such thing\n")
     with pytest.raises(
         ReleaseError, match=r"(?s)The build of the probe for x86_64 failed. Remedy.*error: no such thing"
     ):
         build(recipe, tmp_path / "mirror", URL, 20)
     assert not (tmp_path / "mirror").exists()
+    (rust / "broken").write_text("[6] Could not resolve hostname (Could not resolve host: index.crates.io)\n")
+    with pytest.raises(ReleaseError, match=r"failed. The build host does not reach index.crates.io"):
+        build(recipe, tmp_path / "mirror", URL, 20)
     (rust / "broken").unlink()
     assert build(recipe, tmp_path / "mirror", URL, 20).files
 
