@@ -55,11 +55,11 @@ SIGNATURES = (
     ),
     Signature(
         "build_lock",
-        r"because --locked was passed to prevent this|The build used other versions than rust/Cargo.lock names",
+        r"--locked was passed to prevent this|The build used other versions than rust/Cargo.lock names",
         "rust/Cargo.lock does not have the versions that the crates ask for.",
         "Take sources as they were released; who changed a Cargo.toml runs cargo update --workspace first.",
-        "error: the lock file rust/Cargo.lock needs to be updated but --locked was passed to prevent this",
-        source="rust-lang/cargo",
+        "error: cannot update the lock file rust/Cargo.lock because --locked was passed to prevent this",
+        source="measured with cargo 1.95",
     ),
     Signature(
         "build_library",
