@@ -41,7 +41,9 @@ def top(tmp_path_factory):
 def build(docker_engine, installed_collection, top, say):
     """``build("one", "--check")``: the playbook with folders of that name."""
     image.ensure(image.BUILDER, say)
-    (top / "hosts.ini").write_text("localhost ansible_connection=local\n")
+    (top / "hosts.ini").write_text(
+        "localhost ansible_connection=local ansible_python_interpreter={{ansible_playbook_python}}\n"
+    )
 
     def run(name: str, *args: str, **more: object) -> playbook.Result:
         variables = {
