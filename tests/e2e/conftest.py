@@ -128,6 +128,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = [
         "test_machines",
         "test_crates",
+        "test_build",
         "test_openai",
         "test_molecule",
         "test_journey",

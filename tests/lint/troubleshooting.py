@@ -16,8 +16,8 @@ from tests.lint.generated import write_or_check
 _HEAD = """\
 # Troubleshooting
 
-What goes wrong where WebAssembly, plugins and models meet, and (last) where machines join a cluster, cannot be worked on,
-or keep the controller from their API, and what to do. The modules `wasmedge_plugin_info`, `wasinn_probe` and the roles' checks recognise these
+What goes wrong where WebAssembly, plugins and models meet, where machines join a cluster, cannot be worked on, or keep the
+controller from their API, and (last) where shim and modules are built, and what to do. The modules `wasmedge_plugin_info`, `wasinn_probe` and the roles' checks recognise these
 failures by the same tables and say cause and remedy themselves; this page is for messages found elsewhere,
 in a pod's, k3s' or containerd's log. What else goes wrong around a run is in [faults](faults.md).
 """
@@ -57,7 +57,7 @@ def _signatures(root: Path) -> Iterable[Any]:
             utils = "ansible_collections.wasinn.cluster.plugins.module_utils"
             tables = (
                 importlib.import_module(f"{utils}.{name}")
-                for name in ("failures", "join_failures", "reach_failures", "api_failures")
+                for name in ("failures", "join_failures", "reach_failures", "api_failures", "build_failures")
             )
             return [one for table in tables for one in table.SIGNATURES]
     raise FileNotFoundError(f"{source} is in no collections folder: run the tests once, they make the link.")
