@@ -141,7 +141,9 @@ def test_a_cluster_that_the_inventory_does_not_name_is_refused(existing, before)
     existing.write(k3s_existing=None)
     result = existing.play("site")
     assert result.rc != 0
-    assert re.search(r"node1: There is a kubelet .*or set k3s_existing to kubeadm, so that it stays", result.output)
+    assert re.search(
+        r"node1: \[kubernetes\] There is a kubelet .*or set k3s_existing to kubeadm, so that it stays", result.output
+    )
     reset = existing.play("reset")
     assert reset.rc != 0
     assert re.search(r"Remedy: set k3s_existing to what it is", reset.output)
@@ -151,14 +153,14 @@ def test_a_cluster_that_the_inventory_does_not_name_is_refused(existing, before)
 def test_a_cluster_that_is_not_there_and_nodes_that_it_lacks_are_refused(existing):
     existing.write(k3s_existing="rke2")
     assert re.search(
-        r"node1: k3s_existing is rke2, but there is no rke2-server\.service or rke2-agent\.service",
+        r"node1: (\[\w+\] )?k3s_existing is rke2, but there is no rke2-server\.service or rke2-agent\.service",
         existing.play("preflight").output,
     )
     existing.write()
     result = existing.play("preflight")
     assert result.rc != 0
     assert re.search(
-        r"node2: The kubeadm cluster has no node node2; its nodes are alpha, beta\. Set this host's k3s_node_name",
+        r"node2: \[\w+\] The kubeadm cluster has no node node2; its nodes are alpha, beta\. Set this host's k3s_node_name",
         result.output,
     )
 
