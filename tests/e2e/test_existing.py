@@ -160,7 +160,7 @@ def test_a_cluster_that_is_not_there_and_nodes_that_it_lacks_are_refused(existin
     result = existing.play("preflight")
     assert result.rc != 0
     assert re.search(
-        r"node2: \[\w+\] The kubeadm cluster has no node node2; its nodes are alpha, beta\. Set this host's k3s_node_name",
+        r"node2: \[\w+\] The kubeadm cluster has no node node2; its nodes are alpha, beta\. Remedy: Set this host's k3s_node_name",
         result.output,
     )
 
