@@ -24,10 +24,10 @@ from .snapshot import Snapshot, differences
 MODEL = "smollm2-135m-instruct"
 PORT = 30080
 NAMES = {"node1": "alpha", "node2": "beta"}
-# What lives: containers' layers, the datastore's files, pods' folders and logs.
+# What lives: containers' layers, the datastore's files, pods' folders and logs; the note of a run that was refused, which holds nothing.
 LIVING = re.compile(
     r" /(var/lib/(containerd|etcd|kubelet/pods|kubelet/.*checkpoint|cni)|var/log/(pods|containers|apt|dpkg|journal)|var/cache|srv)(/|\b)"
-    r"|^run: new .*@|/root/\.(cache|kube)"
+    r"|^run: new (.*@|wasinn\.lock$)|/root/\.(cache|kube)"
 )
 # What site brings to a machine, and nothing else.
 OURS = re.compile(
