@@ -31,7 +31,8 @@ from .cluster import changes
 from .sick import JOIN, Sick, failing, finding, says
 from .test_journey import MODEL, MODEL_FILE, MODEL_URL
 
-pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(14)]
+# TODO: 14 once it has passed whole on the roles as they are now; until then make test-full alone runs it.
+pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(100)]
 
 NOBODY = "no-such-name.invalid"
 WASMEDGE_FILE = "WasmEdge-0.14.1"
