@@ -15,7 +15,8 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import finding
 
 # What is ours says so, and what it is in place of, so that the file itself knows the way back.
-_BEGIN, _END = "# BEGIN wasinn.cluster", "# END wasinn.cluster"
+_BEGIN = "# BEGIN wasinn.cluster"
+_END = "# END wasinn.cluster"
 _MADE = f"{_BEGIN}, which made this file"
 _ADDED = "# wasinn.cluster added this line"
 _INSTEAD = "# wasinn.cluster wrote this in place of "

@@ -64,8 +64,9 @@ def models_plan(looks: Mapping[str, Mapping[str, Any]], distribution: str) -> di
     """Return the C(files) that some host lacks, and by host (C(hosts)) which of them it gets from the controller (C(copies)),
     which ones from which other hosts (C(pulls)), and whether it C(gives) any.
 
-    A host looks up its own part and no more, so that the work does not grow with the square of the hosts. C(looks) is what M(wasinn.cluster.model_preflight) returned on each host. Without a checksum nobody pulls. With C(distribution) C(shared) the first
-    host gets a copy of everything; with C(peers) the copies are divided between the hosts, one of each file, and none of
+    A host looks up its own part and no more, so that the work does not grow with the square of the hosts. C(looks) is what
+    M(wasinn.cluster.model_preflight) returned on each host. Without a checksum nobody pulls. With C(distribution) C(shared) the
+    first host gets a copy of everything; with C(peers) the copies are divided between the hosts, one of each file, and none of
     a file that some host has already.
     """
     files: dict[str, dict[str, dict[str, Any]]] = {}

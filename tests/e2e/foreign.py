@@ -144,7 +144,8 @@ class Foreign:
         docker("cp", str(self._images()), f"{container}:/srv/images.tar")
         self.run(
             node,
-            f"chmod 755 /usr/lib/kubernetes-all; for name in {PROGRAMS}; do ln -s ../lib/kubernetes-all /usr/bin/$name; done; ln -s kubernetes-all /usr/lib/k3s; "
+            f"chmod 755 /usr/lib/kubernetes-all; for name in {PROGRAMS}; do ln -s ../lib/kubernetes-all /usr/bin/$name; done; "
+            "ln -s kubernetes-all /usr/lib/k3s; "
             "K3S_DATA_DIR=/srv/unpacked /usr/lib/k3s ctr --version >/dev/null; mkdir -p /usr/lib/cni; "
             "cp /srv/unpacked/data/current/bin/ptp /srv/unpacked/data/current/bin/loopback /srv/unpacked/data/current/bin/host-local "
             "/srv/unpacked/data/current/bin/portmap /usr/lib/cni/ && rm -rf /srv/unpacked /usr/lib/k3s && "
@@ -213,7 +214,8 @@ class Foreign:
             "kube-controller-manager",
             "--kubeconfig=/etc/kubernetes/controller-manager.conf --authentication-kubeconfig=/etc/kubernetes/controller-manager.conf "
             "--authorization-kubeconfig=/etc/kubernetes/controller-manager.conf --use-service-account-credentials=true --bind-address=127.0.0.1 "
-            f"--root-ca-file={pki}/ca.crt --service-account-private-key-file={pki}/sa.key --cluster-signing-cert-file={pki}/ca.crt --cluster-signing-key-file={pki}/ca.key",
+            f"--root-ca-file={pki}/ca.crt --service-account-private-key-file={pki}/sa.key "
+            f"--cluster-signing-cert-file={pki}/ca.crt --cluster-signing-key-file={pki}/ca.key",
         )
         self._unit(
             server,

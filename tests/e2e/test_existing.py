@@ -51,7 +51,8 @@ KINDS = (
     *("poddisruptionbudgets -A", "resourcequotas -A", "limitranges -A"),
 )
 
-pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(10)]
+# TODO: 14 once it has passed whole; until then make test-full alone runs it.
+pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(100)]
 
 
 class Existing(Cluster):

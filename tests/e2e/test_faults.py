@@ -31,6 +31,7 @@ from .cluster import changes
 from .sick import JOIN, Sick, failing, finding, says
 from .test_journey import MODEL, MODEL_FILE, MODEL_URL
 
+CHAIN = "nft add table inet fault && nft 'add chain inet fault in { type filter hook input priority -10; }'"
 # TODO: 14 once it has passed whole on the roles as they are now; until then make test-full alone runs it.
 pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(100)]
 
@@ -337,7 +338,7 @@ def test_a_machine_that_was_made_anew_under_its_name(sick, joined):
 
 
 def test_a_firewall_between_agent_and_server(sick, joined, scenario):
-    rule = f"nft add table inet fault && nft 'add chain inet fault in {{ type filter hook input priority -10; }}' && nft add rule inet fault in ip saddr {scenario.address('node2')} tcp dport 6443 drop"
+    rule = f"{CHAIN} && nft add rule inet fault in ip saddr {scenario.address('node2')} tcp dport 6443 drop"
     sick.run("node2", "systemctl stop k3s-agent && rm -rf /var/lib/rancher/k3s/agent/etc")
     with sick.broken("node1", rule, "nft delete table inet fault"), sick.inventory(k3s_join_timeout=20):
         result = sick.play(str(sick.join))
@@ -345,7 +346,7 @@ def test_a_firewall_between_agent_and_server(sick, joined, scenario):
 
 
 def test_a_firewall_between_controller_and_api(sick, joined, scenario):
-    rule = f"nft add table inet fault && nft 'add chain inet fault in {{ type filter hook input priority -10; }}' && nft add rule inet fault in ip saddr {scenario.gateway} tcp dport 6443 reject with tcp reset"
+    rule = f"{CHAIN} && nft add rule inet fault in ip saddr {scenario.gateway} tcp dport 6443 reject with tcp reset"
     with sick.broken("node1", rule, "nft delete table inet fault"):
         result = sick.play(str(sick.join), "--limit", "node1", extra={"k3s_join_timeout": 40})
     says(result, r"node1: The controller does not reach the API at https://\S+:6443\. Remedy: .*k3s_api_endpoint")

@@ -17,7 +17,8 @@ _HEAD = """\
 # Troubleshooting
 
 What goes wrong where WebAssembly, plugins and models meet, where machines join a cluster, cannot be worked on, or keep the
-controller from their API, and (last) where shim and modules are built, and what to do. The modules `wasmedge_plugin_info`, `wasinn_probe` and the roles' checks recognise these
+controller from their API, and (last) where shim and modules are built, and what to do. The modules
+`wasmedge_plugin_info`, `wasinn_probe` and the roles' checks recognise these
 failures by the same tables and say cause and remedy themselves; this page is for messages found elsewhere,
 in a pod's, k3s' or containerd's log. What else goes wrong around a run is in [faults](faults.md).
 """

@@ -222,7 +222,10 @@ SELINUX = """
   vars: {shim_link: /usr/local/bin/containerd-shim-wasmedge-v1, __k3s_selinux: {content: "{{ '1' | b64encode }}"}}
   tasks:
     - ansible.builtin.file: {path: "{{ work }}/bin", state: directory, mode: "0755"}
-    - ansible.builtin.copy: {content: "#!/bin/sh\\necho \\"$0 $*\\" >>{{ work }}/log\\n{{ item.says }}\\n", dest: "{{ work }}/bin/{{ item.name }}", mode: "0755"}
+    - ansible.builtin.copy:
+        content: "#!/bin/sh\\necho \\"$0 $*\\" >>{{ work }}/log\\n{{ item.says }}\\n"
+        dest: "{{ work }}/bin/{{ item.name }}"
+        mode: "0755"
       loop:
         - {name: semanage, says: "echo '/opt/wasinn/wasmedge(/.*)? all files system_u:object_r:lib_t:s0'"}
         - {name: restorecon, says: "echo Relabeled"}
