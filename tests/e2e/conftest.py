@@ -161,23 +161,24 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-# Modules that did not begin, since they would not end in time.
-LATE = pytest.StashKey[dict[str, str]]()
+# What did not begin, since it would not end in time: by module and minutes.
+LATE = pytest.StashKey[dict[tuple[str, float], str]]()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a module marked ``slow(minutes)`` where fewer are left of WASINN_MINUTES; 0 or nothing is no limit."""
+    """Skip modules and tests marked ``slow(minutes)`` where fewer are left of WASINN_MINUTES; 0 or nothing is no limit."""
     limit, slow = float(os.environ.get("WASINN_MINUTES") or 0), item.get_closest_marker("slow")
     if not (limit and slow and isinstance(item, pytest.Function)):
         return
     late = item.session.stash.setdefault(LATE, {})
-    name, (needed,) = item.module.__name__, slow.args
-    if name not in late:
+    (needed,) = slow.args
+    key = (item.module.__name__, needed)
+    if key not in late:
         left = limit - (time.time() - float(os.environ["WASINN_STARTED"])) / 60
-        late[name] = f"needs {needed} minutes, {left:.0f} are left: make test-full" if left < needed else ""
-    if late[name]:
-        pytest.skip(late[name])
+        late[key] = f"needs {needed} minutes, {left:.0f} are left: make test-full" if left < needed else ""
+    if late[key]:
+        pytest.skip(late[key])
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ FAILURES: dict[str, tuple[dict[str, Any], str, str, str]] = {
 }
 
 
-def probe(cluster: Cluster, image: str, model: str, **changed: Any) -> dict[str, Any]:
+def probe(cluster: Cluster, image: str, model: str, /, **changed: Any) -> dict[str, Any]:
     """What the module returns."""
     defaults = {name: spec.get("default") for name, spec in wasinn_probe.ARGUMENT_SPEC.items()}
     usual = {"mode": "pod", "kubeconfig": str(cluster.kubeconfig), "node": "node2", "image": image, "model": model}
