@@ -13,7 +13,10 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from ansible_collections.wasinn.cluster.plugins.module_utils.hashes import write_whole
 
 #: By this word our rules are known.
 MARK = "wasinn.cluster"
@@ -91,10 +94,7 @@ def write_state(path: str, firewall: str, wanted: Wanted) -> None:
         return
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     text = json.dumps({"firewall": firewall, **wanted.plain()}, indent=2) + "\n"
-    descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.replace(path + ".new", path)
+    write_whole(Path(path), text, 0o600)
 
 
 class Firewall:

@@ -14,6 +14,7 @@ import ipaddress
 import json
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible_collections.wasinn.cluster.plugins.module_utils.firewall import (
@@ -24,6 +25,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.firewall import (
     Wanted,
     command,
 )
+from ansible_collections.wasinn.cluster.plugins.module_utils.hashes import write_whole
 
 RULES = "/etc/wasinn/firewall.nft"
 UNIT = "/etc/systemd/system/wasinn-firewall.service"
@@ -195,10 +197,7 @@ class Nftables(Firewall):
             return
         os.makedirs(os.path.dirname(self.rules), mode=0o755, exist_ok=True)
         for path, content in ((self.rules, lines), (self.unit, UNIT_TEXT)):
-            with open(path + ".new", "w", encoding="utf-8") as stream:
-                stream.write(content)
-            os.chmod(path + ".new", 0o644)
-            os.replace(path + ".new", path)
+            write_whole(Path(path), content, 0o644)
         self.run(["systemctl", "daemon-reload"])
         self.run(["systemctl", "enable", "--now", "wasinn-firewall.service"])
 

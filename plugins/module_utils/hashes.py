@@ -63,11 +63,15 @@ def parse_checksums(text: str) -> dict[str, str]:
     return {match.group(2): match.group(1).lower() for match in matches if match}
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a small file so that nobody sees half of it."""
+def write_whole(path: Path, text: str, mode: int | None = None) -> None:
+    """Writes a small file so that nobody sees half of it, readable from the start by those alone whom *mode* lets."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
-        temporary.write_text(text)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666 if mode is None else mode)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            if mode is not None:
+                os.chmod(temporary, mode)  # whatever the umask is
+            stream.write(text)
         os.replace(temporary, path)
     except OSError:
         with contextlib.suppress(OSError):
