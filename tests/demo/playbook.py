@@ -106,11 +106,15 @@ def run_playbook(
             start_new_session=new_session,
         ) as child,
     ):
-        if started:
-            started(child)
-        for line in child.stdout or ():
-            say(line.rstrip("\n"))
-            lines.append(_COLOURS.sub("", line))
+        try:
+            if started:
+                started(child)
+            for line in child.stdout or ():
+                say(line.rstrip("\n"))
+                lines.append(_COLOURS.sub("", line))
+        except BaseException:  # a test's time is over, or a person's patience
+            child.terminate()
+            raise
     output = "".join(lines)
     return Result(child.returncode, output, time.monotonic() - began, recap(output))
 

@@ -167,15 +167,22 @@ LATE = pytest.StashKey[dict[tuple[str, float], str]]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip modules and tests marked ``slow(minutes)`` where fewer are left of WASINN_MINUTES; 0 or nothing is no limit."""
-    limit, slow = float(os.environ.get("WASINN_MINUTES") or 0), item.get_closest_marker("slow")
-    if not (limit and slow and isinstance(item, pytest.Function)):
+    """Skip what would not end within WASINN_MINUTES (0 or nothing: no limit).
+
+    Modules and tests marked ``slow(minutes)`` are skipped whole where fewer are left; the others where none are.
+    """
+    limit = float(os.environ.get("WASINN_MINUTES") or 0)
+    if not (limit and isinstance(item, pytest.Function)):
+        return
+    left = limit - (time.time() - float(os.environ["WASINN_STARTED"])) / 60
+    if left <= 0:
+        pytest.skip(f"{limit:.0f} minutes are over: make test-full")
+    if not (slow := item.get_closest_marker("slow")):
         return
     late = item.session.stash.setdefault(LATE, {})
     (needed,) = slow.args
     key = (item.module.__name__, needed)
     if key not in late:
-        left = limit - (time.time() - float(os.environ["WASINN_STARTED"])) / 60
         late[key] = f"needs {needed} minutes, {left:.0f} are left: make test-full" if left < needed else ""
     if late[key]:
         pytest.skip(late[key])

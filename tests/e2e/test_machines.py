@@ -51,7 +51,10 @@ def left(docker_engine: None) -> Iterator[Scenario]:
     image.ensure(image.NODE)
     theirs = [label.replace(CHECKOUT, "wasinn.checkout=/") for label in scenario.labels]
     theirs += ["--label", "wasinn.recipe=theirs"]
-    docker("create", "--name", scenario.container("node1"), *theirs, image.NODE.name, "sleep", "600")
+    name = ("--name", scenario.container("node1"))
+    docker(
+        "create", *name, *theirs, "--entrypoint", "sleep", image.NODE.name, "600"
+    )  # a machine's own start wants a network
     yield scenario
     machines.down(scenario, anyones=True)
 
