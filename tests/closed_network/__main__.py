@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import signal
 import sys
 
 from tests.machines.shell import Failure
@@ -17,6 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.closed_network", description=__doc__)
     parser.add_argument("builds", nargs="*", help="all without one")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("mirror: ended by a signal; the next run goes on"))
     try:
         mirror.ensure(args.builds, functools.partial(print, flush=True))
     except Failure as failure:

@@ -28,6 +28,11 @@ PASSED_ON = (
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"  # Debian's place, in the builder
 
 
+def container(build: str) -> str:
+    """The name of the container that a build runs in."""
+    return f"wasinn-build-{build}"
+
+
 class Context:
     """Given to ``build(ctx)``; see docs/closed_network.md.
 
@@ -81,7 +86,7 @@ class Context:
 
         :raises Failure: as :meth:`run`.
         """
-        container = f"wasinn-build-{self.name}"
+        name = container(self.name)
         caches = CACHE / "builder"
         caches.mkdir(parents=True, exist_ok=True)
         variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
@@ -98,15 +103,15 @@ class Context:
         if os.geteuid() != 0:  # what root makes in the container belongs to the caller in the end
             script = f"trap 'chown -R {os.getuid()}:{os.getgid()} /build /cache' EXIT\n{script}"
         mounts = (f"{self.repo}:/src:ro", f"{self.work}:/build", f"{caches}:/cache", f"{_host_bundle()}:{BUNDLE}:ro")
-        argv = ["docker", "run", "--rm", "--init", "--network=host", "--name", container, "-w", "/build"]
+        argv = ["docker", "run", "--rm", "--init", "--network=host", "--name", name, "-w", "/build"]
         argv += [flag for mount in mounts for flag in ("-v", mount)]
-        argv += [flag for name, value in variables.items() for flag in ("-e", f"{name}={value}")]
+        argv += [flag for variable, value in variables.items() for flag in ("-e", f"{variable}={value}")]
         argv += [image.BUILDER.name, "nice", "bash", "-euo", "pipefail", "-c", script]
-        engine.docker("rm", "-f", container, check=False)
+        engine.docker("rm", "-f", name, check=False)
         try:
             self.run(argv)
         except BaseException:
-            engine.docker("rm", "-f", container, check=False)  # ours to end, also on Ctrl-C
+            engine.docker("rm", "-f", name, check=False)  # ours to end, also on Ctrl-C
             raise
 
     def url(self, url: str) -> Path:

@@ -16,7 +16,7 @@ from tests.machines import engine, image
 from tests.machines.shell import Failure
 
 from . import plan
-from .context import BUILDS, Context
+from .context import BUILDS, Context, container
 from .plan import Build
 
 AT_A_TIME = 2
@@ -59,19 +59,25 @@ def _build_all(chosen: dict[str, Build], say: Callable[[str], None]) -> None:
     running: dict[Future[None], str] = {}
     failures: list[Failure] = []
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        while order.is_active() and (running or not failures):
-            for name in order.get_ready() if not failures else ():
-                running[pool.submit(_build, chosen[name], states[name], say)] = name
-            done, _pending = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                name = running.pop(future)
-                error = future.exception()
-                if error is None:
-                    order.done(name)
-                elif isinstance(error, Failure):
-                    failures.append(error)
-                else:
-                    failures.append(Failure(f"Build {name} failed: {error}"))
+        try:
+            while order.is_active() and (running or not failures):
+                for name in order.get_ready() if not failures else ():
+                    running[pool.submit(_build, chosen[name], states[name], say)] = name
+                done, _pending = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    name = running.pop(future)
+                    error = future.exception()
+                    if error is None:
+                        order.done(name)
+                    elif isinstance(error, Failure):
+                        failures.append(error)
+                    else:
+                        failures.append(Failure(f"Build {name} failed: {error}"))
+        except BaseException:  # Ctrl-C: nobody waits for minutes of compiling
+            for future, name in running.items():
+                future.cancel()
+                engine.docker("rm", "-f", container(name), check=False)
+            raise
     if failures:
         raise failures[0]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -142,6 +143,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = [item for item in items if item.path.parent == Path(__file__).parent]
     here.sort(key=lambda item: order.index(item.path.stem))
     items[:] = [item for item in items if item not in here] + here
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the mirror beside the stages that do without it: a cold one takes as long as all of them."""
+    wanted = any("mirror_url" in getattr(item, "fixturenames", ()) for item in session.items)
+    earlier = any(item.path.parent != Path(__file__).parent for item in session.items)
+    if not (wanted and earlier) or session.config.option.collectonly or mirror.upstream():
+        return
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "mirror.log").open("w") as log:
+        builder = subprocess.Popen(
+            [sys.executable, "-m", "tests.closed_network"],
+            cwd=REPO,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C comes by us
+        )
+
+    def end() -> None:
+        builder.terminate()
+        builder.wait()
+
+    session.config.add_cleanup(end)
 
 
 # The first failure of each module, by the module's name: later tests of a journey build on earlier ones.
