@@ -192,12 +192,15 @@ LATE = pytest.StashKey[dict[tuple[str, float], str]]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what would not end within WASINN_MINUTES (0 or nothing: no limit).
+    """Skip what builds on a failed test, and what would not end within WASINN_MINUTES (0 or nothing: no limit).
 
     Modules and tests marked ``slow(minutes)`` are skipped whole where fewer are left; the others where none are.
     """
-    limit = float(os.environ.get("WASINN_MINUTES") or 0)
-    if not (limit and isinstance(item, pytest.Function)):
+    if not isinstance(item, pytest.Function):
+        return
+    if item.get_closest_marker("in_order") and (failed := item.session.stash[FAILED].get(item.module.__name__)):
+        pytest.skip(f"{failed} failed before")
+    if not (limit := float(os.environ.get("WASINN_MINUTES") or 0)):
         return
     left = limit - (time.time() - float(os.environ["WASINN_STARTED"])) / 60
     if left <= 0:
@@ -211,13 +214,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         late[key] = f"needs {needed} minutes, {left:.0f} are left: make test-full" if left < needed else ""
     if late[key]:
         pytest.skip(late[key])
-
-
-@pytest.fixture
-def in_order(request: pytest.FixtureRequest) -> None:
-    """Skip what builds on a test of its module that failed; a journey's module uses it for all of its tests."""
-    if failed := request.session.stash[FAILED].get(request.module.__name__):
-        pytest.skip(f"{failed} failed before")
 
 
 def _moved(text: str, scenario: Scenario) -> str:

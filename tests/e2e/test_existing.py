@@ -53,7 +53,7 @@ KINDS = (
 )
 
 # TODO: 14 once it has passed whole; until then make test-full alone runs it.
-pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(100)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
 
 
 class Existing(Cluster):

@@ -33,7 +33,7 @@ from .test_journey import MODEL, MODEL_FILE, MODEL_URL
 
 CHAIN = "nft add table inet fault && nft 'add chain inet fault in { type filter hook input priority -10; }'"
 # TODO: 14 once it has passed whole on the roles as they are now; until then make test-full alone runs it.
-pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(100)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
 
 NOBODY = "no-such-name.invalid"
 WASMEDGE_FILE = "WasmEdge-0.14.1"

@@ -40,7 +40,7 @@ RUNWASI = "https://github.com/containerd/runwasi/releases/download"
 STATIC_SHIM = f"{RUNWASI}/containerd-shim-wasmedge/v0.6.0/containerd-shim-wasmedge-x86_64-linux-musl.tar.gz"
 
 
-pytestmark = pytest.mark.usefixtures("in_order")
+pytestmark = pytest.mark.in_order
 # TODO: not once they have passed; until then make test-full alone runs them.
 LATER = pytest.mark.slow(100)
 

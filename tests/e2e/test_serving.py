@@ -36,7 +36,7 @@ POINTS = 0.03  # a model's share may differ so much from its weight's
 
 
 # TODO: 14 once it has passed whole on the roles as they are now; until then make test-full alone runs it.
-pytestmark = [pytest.mark.usefixtures("in_order"), pytest.mark.slow(100)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
 
 
 class Serving(Cluster):
