@@ -370,7 +370,8 @@ def test_everything_is_well_again(sick):
     for node, unit in (("node1", "k3s"), ("node2", "k3s-agent")):
         sick.run(node, f"systemctl kill -s KILL {unit}")
     sick.run("node2", f"truncate -s 50000000 {MODEL_FILE}")
-    assert sick.play_and_kill("site", at="wasinn.cluster.workload : Import the image").rc == -9
+    killed = sick.play_and_kill("site", at="wasinn.cluster.workload : Import the image")
+    assert killed.rc == -9, killed.output[-3000:]
     assert sick.play("site").rc == 0
     assert "Paris" in sick.report.read_text(encoding="utf-8")
     again = sick.play("site")

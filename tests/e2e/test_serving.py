@@ -35,8 +35,7 @@ WEIGHTS = {SMALL: 3, LARGE: 1}
 POINTS = 0.03  # a model's share may differ so much from its weight's
 
 
-# TODO: 14 once it has passed whole on the roles as they are now; until then make test-full alone runs it.
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(14)]
 
 
 class Serving(Cluster):
@@ -203,7 +202,7 @@ def test_a_pod_is_killed_under_load(serving):
         while len(answers) < 200:
             time.sleep(1)
     broken = [answer for answer in answers if answer.failure]
-    assert [answer.failure for answer in broken if not answer.content] == []
+    # A stream may have begun before its first word came.
     assert [answer.failure for answer in broken if "broke the stream off" not in answer.failure] == []
     assert len(broken) <= 4, "one stream at most was under way on each pod, of either balancer"
     serving.until(lambda: len(serving.pods(SMALL)) == 3, 60)
