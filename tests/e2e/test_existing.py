@@ -34,7 +34,7 @@ LIVING = re.compile(
 OURS = re.compile(
     r" (/opt/wasinn|/etc/wasinn|/var/lib/wasinn|/etc/ansible|/usr/local/bin/containerd-shim-wasmedge-v1)(/|\b|$)"
     r"|(new|missing) [0-9a-f]{64}  /etc/containerd/config\.toml$"
-    r"|^(interfaces: (new|missing) (veth|10\.244\.)|run: new (wasmedge|cni-)|firewall: |mounts: new /(var/lib/kubelet/pods|run)/|processes: new (containerd-shim|youki:))"
+    r"|^(interfaces: (new|missing) (veth|10\.244\.)|run: new (wasmedge|cni-|(/run/)?netns:?$|$)|firewall: |mounts: new /(var/lib/kubelet/pods|run)/|processes: new (containerd-shim|youki:|pause$))"
 )
 # Interfaces of pods have random names, and kube-proxy's rules order of their own; both are compared by number below.
 KINDS = (
