@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let log_level = config.unwrap_or_default().log_level;
     WasmEdgeShim::run(ShimConfig {
         default_log_level: log_level,
-        ..ShimConfig::default()
+        no_setup_logger: cleans_up(&arguments),
     });
     ExitCode::SUCCESS
 }
@@ -59,12 +59,22 @@ fn is_daemon(arguments: &[String]) -> bool {
     !matches!(last, Some("start" | "delete")) && !arguments.iter().any(|argument| asks(argument))
 }
 
+/// Whether this process clears up after a shim that died: nobody reads the bundle's `log` any more, so that opening the
+/// FIFO would never end, and with it containerd's own start, which waits for `delete` of all shims that it finds dead.
+fn cleans_up(arguments: &[String]) -> bool {
+    arguments.last().is_some_and(|last| last == "delete")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_daemon;
+    use super::{cleans_up, is_daemon};
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
 
     fn daemon(line: &str) -> bool {
-        is_daemon(&line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+        is_daemon(&words(line))
     }
 
     #[test]
@@ -78,5 +88,15 @@ mod tests {
         assert!(daemon(
             "-namespace default -id start -address /run/containerd.sock"
         ));
+    }
+
+    #[test]
+    fn what_clears_up_writes_no_log() {
+        assert!(cleans_up(&words(
+            "-namespace k8s.io -id 1 -bundle /b delete"
+        )));
+        assert!(!cleans_up(&words(
+            "-namespace k8s.io -id delete -address /run/containerd.sock start"
+        )));
     }
 }
