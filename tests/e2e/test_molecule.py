@@ -15,6 +15,7 @@ from tests.machines.shell import REPO
 SCENARIOS = sorted(path.parent.name for path in (REPO / "extensions" / "molecule").glob("*/molecule.yml"))
 
 
+@pytest.mark.timeout(2400)  # many tests in one
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(scenario, mirror_url, installed_collection, say):
     """A scenario's whole sequence: check, converge, idempotence, check again, testinfra, clean-up."""
@@ -37,6 +38,10 @@ def test_scenario(scenario, mirror_url, installed_collection, say):
         text=True,
         errors="replace",
     ) as child:
-        for line in child.stdout or ():
-            say(line.rstrip())
+        try:
+            for line in child.stdout or ():
+                say(line.rstrip())
+        except BaseException:  # its time is over
+            child.terminate()
+            raise
     assert child.returncode == 0

@@ -23,7 +23,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.failures import cla
 from ansible_collections.wasinn.cluster.plugins.module_utils.probe import from_shim
 from test_shim import CTR, Containers
 
-from tests.closed_network.builds import plugin, probe, shim
+from tests.closed_network.builds import plugin, shim
 from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place
 
@@ -111,7 +111,7 @@ def machine(host) -> Iterator[Machine]:
     (image,) = [name for name in images if "/probe:" in name]
     host.check_output(f"rm -rf {BROKEN} && mkdir {BROKEN} && cp -al $(readlink -f {ACTIVE}) {COPY}")
     found = Machine(host, model, image)
-    found.put(place(MIRROR, f"{probe.RELEASE}/wasinn-probe-0.1.0.wasm"), MODULE)
+    found.put(place(MIRROR, f"{shim.RELEASE}/wasinn-probe-{shim.VERSION}.wasm"), MODULE)
     yield found
     host.run(f"rm -rf {BROKEN}")
 
