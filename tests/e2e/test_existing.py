@@ -24,17 +24,18 @@ from .snapshot import Snapshot, differences
 MODEL = "smollm2-135m-instruct"
 PORT = 30080
 NAMES = {"node1": "alpha", "node2": "beta"}
-# What lives: containers' layers, the datastore's files, pods' folders and logs, the kubelet's notes about pods, ports that
-# the kubelet and containerd choose anew at each start; the note of a run that was refused, which holds nothing.
+# What lives: containers' layers, the datastore's files, pods' folders and logs, the kubelet's notes about pods, the folder
+# of pods' network namespaces, ports that the kubelet and containerd choose anew at each start; the note of a run that was refused, which holds nothing.
 LIVING = re.compile(
     r" /(var/lib/(containerd|etcd|kubelet/pods|kubelet/.*checkpoint|kubelet/\w+_state|cni)|var/log/(pods|containers|apt|dpkg|journal)|var/cache|srv)(/|\b)"
-    r"|^run: new (.*@|wasinn\.lock$)|^ports: (missing|new) 127\.0\.0\.1:\d{5}$|/root/\.(cache|kube)"
+    r"|^run: new (.*@|wasinn\.lock$|(/run/)?netns:?$|$)|^ports: (missing|new) 127\.0\.0\.1:\d{5}$|/root/\.(cache|kube)"
 )
 # What site brings to a machine, and nothing else.
 OURS = re.compile(
     r" (/opt/wasinn|/etc/wasinn|/var/lib/wasinn|/etc/ansible|/usr/local/bin/containerd-shim-wasmedge-v1)(/|\b|$)"
     r"|(new|missing) [0-9a-f]{64}  /etc/containerd/config\.toml$"
-    r"|^(interfaces: (new|missing) (veth|10\.244\.)|run: new (wasmedge|cni-|(/run/)?netns:?$|$)|firewall: |mounts: new /(var/lib/kubelet/pods|run)/|processes: new (containerd-shim|youki:|pause$))"
+    r"|^(interfaces: (new|missing) (veth|10\.244\.)|run: new (wasmedge|cni-)|firewall: "
+    r"|mounts: new /(var/lib/kubelet/pods|run)/|processes: new (containerd-shim|youki:|pause$))"
 )
 # Interfaces of pods have random names, and kube-proxy's rules order of their own; both are compared by number below.
 KINDS = (
