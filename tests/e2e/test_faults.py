@@ -32,7 +32,8 @@ from .sick import JOIN, Sick, failing, finding, says
 from .test_journey import MODEL, MODEL_FILE, MODEL_URL
 
 CHAIN = "nft add table inet fault && nft 'add chain inet fault in { type filter hook input priority -10; }'"
-# TODO: 14 once it has passed whole on the roles as they are now; until then make test-full alone runs it.
+# TODO: 20 once its last test has passed too. It found a fault of the shim (dead shims kept containerd from starting), which is mended; the
+# others have passed.
 pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
 
 NOBODY = "no-such-name.invalid"
