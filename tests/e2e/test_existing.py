@@ -53,8 +53,7 @@ KINDS = (
     *("poddisruptionbudgets -A", "resourcequotas -A", "limitranges -A"),
 )
 
-# TODO: 16 once the reset has passed too; all tests before it have.
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(20)]
 
 
 class Existing(Cluster):
