@@ -51,10 +51,8 @@ def left(docker_engine: None) -> Iterator[Scenario]:
     image.ensure(image.NODE)
     theirs = [label.replace(CHECKOUT, "wasinn.checkout=/") for label in scenario.labels]
     theirs += ["--label", "wasinn.recipe=theirs"]
-    name = ("--name", scenario.container("node1"))
-    docker(
-        "create", *name, *theirs, "--entrypoint", "sleep", image.NODE.name, "600"
-    )  # a machine's own start wants a network
+    theirs += ["--entrypoint", "sleep"]  # a machine's own start wants a network
+    docker("create", "--name", scenario.container("node1"), *theirs, image.NODE.name, "600")
     yield scenario
     machines.down(scenario, anyones=True)
 
