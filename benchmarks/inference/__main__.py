@@ -61,7 +61,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=40, help="of speed; fewer say little (%(default)s)")
     parser.add_argument("--tokens", type=int, default=64, help="of an answer (%(default)s)")
     parser.add_argument("--starts", type=int, default=7, help="pods of each kind (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of llama.cpp, on both sides; they spin (%(default)s)")

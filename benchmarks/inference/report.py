@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,6 +29,13 @@ def rate(run: dict[str, Any], clock: str = "") -> float:
 def spread(values: Sequence[float]) -> str:
     """Median, and the smallest and largest value."""
     return f"{statistics.median(values):,.1f} ({min(values):,.1f} to {max(values):,.1f})"
+
+
+def error(ratios: Sequence[float]) -> float:
+    """Standard error of the rounds' median, taken as that of a normal distribution: sqrt(pi / 2) times the mean's."""
+    if len(ratios) < 2:
+        return math.inf
+    return statistics.stdev(ratios) * math.sqrt(math.pi / 2 / len(ratios))
 
 
 @dataclass
@@ -75,7 +83,7 @@ def table(results: Results) -> str:
         for clock, unit in (("", "tokens/s"), ("cpu_", "tokens a second of processor")):
             ours, theirs = (spread(results.rates(peer, kind, clock)) for peer in (POD, NATIVE))
             ratios = results.ratios(kind, clock)
-            between = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+            between = f"{statistics.median(ratios):.3f} ± {error(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
             lines.append(f"| {label}, {unit} | {ours} | {theirs} | {between} |")
     if results.starts:
         lines += ["", f"### start, {len(results.starts['wasm'])} pods of each kind", ""]

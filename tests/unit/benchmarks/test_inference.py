@@ -191,6 +191,12 @@ def test_ratios_are_those_of_the_rounds(results):
     assert report.verdict(results) == "ratio=0.980"
 
 
+def test_the_error_shrinks_with_the_rounds():
+    assert report.error([0.9, 1.1]) == pytest.approx(0.1253, abs=1e-4)
+    assert report.error([0.9, 1.1] * 8) == pytest.approx(0.0324, abs=1e-4)
+    assert report.error([1.0]) == float("inf")
+
+
 def test_the_goal_needs_both_rates(results):
     assert report.met(results)
     for line in results.runs["pod", "prompt"]:
@@ -201,7 +207,7 @@ def test_the_goal_needs_both_rates(results):
 
 def test_the_table_has_every_figure(results):
     text = report.table(results)
-    assert "| generation, tokens/s | 62.7 (6.3 to 62.7) | 64.0 (6.4 to 64.0) | 0.980 (0.980 to 0.980) |" in text
+    assert "| generation, tokens/s | 62.7 (6.3 to 62.7) | 64.0 (6.4 to 64.0) | 0.980 ± 0.000 (0.980 to 0.980) |" in text
     assert "| to Ready | 1,600.0 (1,600.0 to 1,600.0) | 1,400.0 (1,400.0 to 1,400.0) |" in text
     assert "| PSS of all pods' processes and their shims | 140.0 | 180.0 | 40.0 |" in text
     assert "| of it the model's file, RSS | 94.0 | 188.0 | 94.0 |" in text
