@@ -5,21 +5,18 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from pathlib import Path
-
-import yaml
 
 from tests.closed_network import mirror, plan
 from tests.closed_network.builds import api_server
 from tests.closed_network.context import BUILDS, Context
 from tests.closed_network.layout import place
-from tests.demo import collection, playbook
+from tests.demo import collection, one_node, playbook
 from tests.machines import engine, machines
 from tests.machines.engine import docker
 from tests.machines.scenario import Scenario
-from tests.machines.shell import CACHE, REPO, Failure, run
+from tests.machines.shell import Failure, run
 
 HERE = Path(__file__).resolve().parent
 THERE = "/opt/benchmark"  # on the machine
@@ -104,29 +101,7 @@ def _server_image(server: Path, size: int, target: Path) -> None:
 
 
 def _inventory(scenario: Scenario, threads: int) -> tuple[Path, str]:
-    """The demo's variables with its first model alone, on one machine; gives the folder and the model's name."""
-    folder = CACHE / scenario.name / "inventory"
-    (folder / "group_vars").mkdir(parents=True, exist_ok=True)
-    variables = yaml.safe_load((REPO / "inventories/demo/group_vars/k3s_cluster.yml").read_text(encoding="utf-8"))
-    model = variables["models_catalogue"][0]
-    variables["models_catalogue"] = [{**model, "server": {**model.get("server", {}), "threads": threads}}]
-    variables |= {
-        "balancer_state": "absent",
-        "k3s_context": f"wasinn-{scenario.name}",
-        "k3s_kubeconfig": str(scenario.state / "kubeconfig"),
-        "verify_report": str(scenario.state / "report.md"),
-    }
-    for name in ("balancer_service_type", "balancer_service_node_port"):
-        variables.pop(name, None)
-    argv = machines.ssh_command(scenario, "node1")
-    shared = {
-        "ansible_user": "root",
-        "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_ssh_common_args": " ".join(argv[1:-1]),
-    }
-    node = {"node1": {"ansible_host": scenario.address("node1")}}
-    children = {"k3s_server": {"hosts": node}, "k3s_agent": {}}
-    hosts = {"all": {"children": {"k3s_cluster": {"vars": shared, "children": children}}}}
-    (folder / "hosts.json").write_text(json.dumps(hosts))
-    (folder / "group_vars" / "k3s_cluster.yml").write_text(yaml.safe_dump(variables, sort_keys=False))
-    return folder, str(model["name"])
+    """The machine's inventory, where the model has so many threads; gives the folder and the model's name."""
+    (model,) = one_node.variables()["models_catalogue"]
+    model["server"] = {**model.get("server", {}), "threads": threads}
+    return one_node.inventory(scenario, models_catalogue=[model]), str(model["name"])

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import engine
@@ -30,11 +30,12 @@ class Image:
     files: tuple[tuple[str, str], ...] = ()  # (file beside this one, place in the image); mode 0755
     changes: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()  # shell lines run on the finished root as $1
+    suite: str = SUITE
 
     @property
     def recipe(self) -> str:
         """What the image is made of, as a short hash."""
-        parts = [SUITE, self.packages.split(), self.changes, self.hooks]
+        parts = [self.suite, self.packages.split(), self.changes, self.hooks]
         parts += [(place, (HERE / source).read_text()) for source, place in self.files]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
@@ -56,6 +57,8 @@ NODE = Image(
     hooks=('rm -f "$1"/etc/ssh/ssh_host_*', ': > "$1"/etc/machine-id'),
     changes=('ENTRYPOINT ["/usr/local/sbin/wasinn-entry"]',),
 )
+# Its glibc and libstdc++ are older than what is built on SUITE asks for.
+OLDER_NODE = replace(NODE, name="wasinn-node-bookworm", suite="bookworm")
 
 
 def ensure(image: Image, say: Callable[[str], None] = print) -> str:
@@ -68,7 +71,7 @@ def ensure(image: Image, say: Callable[[str], None] = print) -> str:
     if have == recipe:
         say(f"image {image.name}: up to date")
         return image.name
-    say(f"image {image.name}: making it from Debian {SUITE} packages")
+    say(f"image {image.name}: making it from Debian {image.suite} packages")
     began = time.monotonic()
     _make(image, recipe)
     say(f"image {image.name}: made in {time.monotonic() - began:.0f} s")
@@ -90,7 +93,7 @@ def _make(image: Image, recipe: str) -> None:
         strap += [f'--customize-hook=install -D -m 0755 "$1/tmp/{source}" "$1{place}" && rm "$1/tmp/{source}"']
     strap += [f"--customize-hook={hook}" for hook in image.hooks]
     # Without a mirror mmdebstrap takes Debian's own, or the machine's where that runs the same suite.
-    strap += [SUITE, "-", *filter(None, [os.environ.get("DEBIAN_MIRROR")])]
+    strap += [image.suite, "-", *filter(None, [os.environ.get("DEBIAN_MIRROR")])]
     changes = [flag for change in (*image.changes, f"LABEL wasinn.recipe={recipe}") for flag in ("-c", change)]
     # Into a name of its own first: an archive cut short by a failing mmdebstrap must not become the image.
     rough = f"{image.name}:making-{os.getpid()}"

@@ -28,20 +28,20 @@ FLAGS = (
 )
 
 
-def up(scenario: Scenario, say: Callable[[str], None] = print) -> None:
-    """Leave with every machine of the scenario up, and its key and known hosts in ``.cache/<name>/ssh``.
+def up(scenario: Scenario, say: Callable[[str], None] = print, base: image.Image = image.NODE) -> None:
+    """Leave with every machine of the scenario up, made of ``base``, and its key and known hosts in ``.cache/<name>/ssh``.
 
     :raises Failure: with the failed units or the last line of the machine's log.
     """
     engine.ensure(say)
     _room_for_watchers(say)
-    image.ensure(image.NODE, say)
+    image.ensure(base, say)
     if _abandoned(scenario):
         say(f"machines of {scenario.name}: another checkout left them behind")
         down(scenario, say, anyones=True)
     network.ensure(scenario)
     public = _key(scenario)
-    fresh = [node for node in scenario.nodes if _start(scenario, node)]
+    fresh = [node for node in scenario.nodes if _start(scenario, node, base)]
     hosts = []
     for node in scenario.nodes:
         _wait_for_systemd(scenario, node)
@@ -132,7 +132,7 @@ def _key(scenario: Scenario) -> str:
     return Path(f"{private}.pub").read_text()
 
 
-def _start(scenario: Scenario, node: str) -> bool:
+def _start(scenario: Scenario, node: str, base: image.Image) -> bool:
     """Start one machine; True where it is a new one."""
     name = scenario.container(node)
     argv = [
@@ -141,7 +141,7 @@ def _start(scenario: Scenario, node: str) -> bool:
         *(flag for other in scenario.nodes for flag in ("--add-host", f"{other}:{scenario.address(other)}")),
         *(flag for short, place in VOLUMES.items() for flag in ("-v", f"{name}-{short}:{place}")),
     ]
-    recipe = hashlib.sha256(json.dumps([argv, image.NODE.recipe]).encode()).hexdigest()[:16]
+    recipe = hashlib.sha256(json.dumps([argv, base.recipe]).encode()).hexdigest()[:16]
     label = '{{index .Config.Labels "wasinn.%s"}}'
     asked = " ".join((label % "recipe", "{{.State.Running}}", label % "checkout"))
     found = docker("inspect", "-f", asked, name, check=False)
@@ -160,7 +160,7 @@ def _start(scenario: Scenario, node: str) -> bool:
     for short in VOLUMES:  # a new machine starts with empty disks
         docker("volume", "rm", f"{name}-{short}", check=False)
         docker("volume", "create", *scenario.labels, f"{name}-{short}")
-    docker("run", "-d", *argv, "--label", f"wasinn.recipe={recipe}", image.NODE.name)
+    docker("run", "-d", *argv, "--label", f"wasinn.recipe={recipe}", base.name)
     return True
 
 

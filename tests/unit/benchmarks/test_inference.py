@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from benchmarks.inference import __main__, inside, machine, node, peers, report, starts
+from tests.demo import one_node
 from tests.machines.scenario import Scenario
 
 SPEC = {
@@ -219,7 +220,7 @@ def test_the_picture_is_drawn(results, tmp_path):
 
 
 def test_the_cluster_has_one_model_with_the_programs_threads(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "CACHE", tmp_path)
+    monkeypatch.setattr(one_node, "CACHE", tmp_path)
     folder, model = machine._inventory(Scenario("bench-inference", "10.213.28", ("node1",)), 3)
     variables = yaml.safe_load((folder / "group_vars" / "k3s_cluster.yml").read_text())
     (entry,) = variables["models_catalogue"]
