@@ -330,3 +330,16 @@ def test_a_model_that_leaves_the_catalogue_is_removed(serving):
     }
     assert not names & {LARGE, EMBEDDING}
     assert SMALL in names
+
+
+def test_a_balancer_that_is_not_wanted_goes_and_the_models_stay(serving):
+    models = {pod["metadata"]["uid"] for pod in serving.pods(SMALL)}
+    assert serving.serve("--tags=balancer", "--check", balancer_state="absent").rc == 0
+    assert serving.pods("balancer")
+    assert serving.serve("--tags=balancer", balancer_state="absent").rc == 0
+    kinds = "deployments,services,secrets,serviceaccounts,networkpolicies"
+    left = [item["metadata"]["name"] for item in serving.kubectl("get", kinds, "-n", "llamaedge")["items"]]
+    assert not [name for name in left if name.startswith("balancer")]
+    assert {pod["metadata"]["uid"] for pod in serving.pods(SMALL)} == models
+    again = serving.serve("--tags=balancer", balancer_state="absent")
+    assert (again.rc, changes(again)) == (0, [])
