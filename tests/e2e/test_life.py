@@ -30,8 +30,7 @@ PORT = 30080
 OLD, NEW = (f"{version}+k3s1" for version in (k3s_previous.KUBERNETES, k3s.VERSIONS["KUBERNETES_VERSION"]))
 OLD_SHIM, NEW_SHIM = own_previous.VERSION, shim.VERSION
 
-# TODO: 16 once it has passed whole on the roles as they are now; until then make test-full alone runs it.
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(30)]
 
 
 class Living(Cluster):
