@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.closed_network import mirror, serve
 from tests.closed_network.context import MIRROR
-from tests.machines.shell import CACHE, REPO, Failure
+from tests.machines.shell import CACHE, REPO, Failure, live
 
 from . import collection
 
@@ -92,31 +92,15 @@ def run_playbook(
         say = _print
     began = time.monotonic()
     lines: list[str] = []
-    with (
-        _alone(inventory, say),
-        subprocess.Popen(
-            argv,
-            cwd=REPO,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=new_session,
-        ) as child,
-    ):
-        try:
-            if started:
-                started(child)
-            for line in child.stdout or ():
-                say(line.rstrip("\n"))
-                lines.append(_COLOURS.sub("", line))
-        except BaseException:  # a test's time is over, or a person's patience
-            child.terminate()
-            raise
+
+    def take(line: str) -> None:
+        say(line)
+        lines.append(_COLOURS.sub("", line) + "\n")
+
+    with _alone(inventory, say):
+        rc = live(argv, take, env=environment, started=started, new_session=new_session)
     output = "".join(lines)
-    return Result(child.returncode, output, time.monotonic() - began, recap(output))
+    return Result(rc, output, time.monotonic() - began, recap(output))
 
 
 def recap(output: str) -> dict[str, dict[str, int]]:

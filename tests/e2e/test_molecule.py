@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 
 import pytest
 
 from tests.demo import collection
-from tests.machines.shell import REPO
+from tests.machines.shell import REPO, live
 
 SCENARIOS = sorted(path.parent.name for path in (REPO / "extensions" / "molecule").glob("*/molecule.yml"))
 
@@ -28,20 +27,4 @@ def test_scenario(scenario, mirror_url, installed_collection, say):
         "PATH": f"{collection.program('')}:{os.environ['PATH']}",
     }
     argv = [collection.program("molecule"), "test", "--scenario-name", scenario]
-    with subprocess.Popen(
-        argv,
-        cwd=REPO,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as child:
-        try:
-            for line in child.stdout or ():
-                say(line.rstrip())
-        except BaseException:  # its time is over
-            child.terminate()
-            raise
-    assert child.returncode == 0
+    assert live(argv, say, env=environment) == 0

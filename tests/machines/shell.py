@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
@@ -50,6 +50,44 @@ def run(
     if check and done.returncode != 0:
         raise Failure(f"'{' '.join(argv[:4])}' failed ({done.returncode}): {last_line(done.stderr or done.stdout)}")
     return done
+
+
+def live(
+    argv: Sequence[str],
+    say: Callable[[str], None],
+    *,
+    env: Mapping[str, str],
+    started: Callable[[subprocess.Popen[str]], None] | None = None,
+    new_session: bool = False,
+) -> int:
+    """Run a host command from the repository's root, hand on each line that it prints, and give its exit status.
+
+    It is ended where the reader is interrupted: a test's time is over, or a person's patience.
+
+    :param env: the whole environment.
+    :param started: takes the process, for tests that kill it half-way.
+    :param new_session: makes the process the leader of its own group, so that its children can be killed with it.
+    """
+    with subprocess.Popen(
+        list(argv),
+        cwd=REPO,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=new_session,
+    ) as child:
+        try:
+            if started:
+                started(child)
+            for line in child.stdout or ():
+                say(line.rstrip("\n"))
+        except BaseException:
+            child.terminate()
+            raise
+    return child.returncode
 
 
 def last_line(text: str) -> str:
