@@ -138,6 +138,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_faults",
         "test_existing",
         "test_shapes",
+        "test_datastore",
         "test_life",
         "test_servers",
     ]

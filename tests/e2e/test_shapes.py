@@ -19,8 +19,7 @@ from tests.machines import machines
 from .cluster import Cluster, changes
 from .snapshot import Snapshot, differences
 
-# TODO: 9 once it has passed whole on the roles as they are now; until then make test-full alone runs it.
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(12)]
 
 MODEL = "smollm2-135m-instruct"
 AGENTS = "of-the-agents-0d4c1f6a"

@@ -101,10 +101,13 @@ func (n *runningNode) runServer(ctx context.Context) error {
 // markServer waits for this server's own node and gives it the labels that a
 // kubelet may not give itself, and the finalizer of its datastore member.
 func (n *runningNode) markServer(ctx context.Context, client clientset.Interface) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"labels":     map[string]string{"node-role.kubernetes.io/control-plane": "true", "node-role.kubernetes.io/etcd": "true"},
-		"finalizers": []string{server.MemberFinalizer},
-	}})
+	labels := map[string]string{"node-role.kubernetes.io/control-plane": "true"}
+	metadata := map[string]any{"labels": labels}
+	if len(n.c.Datastore) == 0 {
+		labels["node-role.kubernetes.io/etcd"] = "true"
+		metadata["finalizers"] = []string{server.MemberFinalizer}
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": metadata})
 	if err != nil {
 		return err
 	}

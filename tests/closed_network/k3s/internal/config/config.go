@@ -32,6 +32,10 @@ type Config struct {
 	ClusterReset    bool
 	RestorePath     string // of a snapshot, with ClusterReset
 	SnapshotDir     string
+	Datastore       []string // URLs of an etcd that is not k3s' own
+	DatastoreCA     string   // files to reach it with
+	DatastoreCert   string
+	DatastoreKey    string
 	EncryptSecrets  bool
 	ProtectKernel   bool   // the kernel has to be set up already
 	Registries      string // file of mirrors
@@ -81,6 +85,9 @@ var options = []option{
 	{name: "agent-token-file", serverOnly: true, env: "K3S_AGENT_TOKEN_FILE"},
 	{name: "server", env: "K3S_URL"},
 	{name: "datastore-endpoint", serverOnly: true, env: "K3S_DATASTORE_ENDPOINT"},
+	{name: "datastore-cafile", serverOnly: true, env: "K3S_DATASTORE_CAFILE"},
+	{name: "datastore-certfile", serverOnly: true, env: "K3S_DATASTORE_CERTFILE"},
+	{name: "datastore-keyfile", serverOnly: true, env: "K3S_DATASTORE_KEYFILE"},
 	{name: "secrets-encryption", boolean: true, serverOnly: true},
 	{name: "protect-kernel-defaults", boolean: true},
 	{name: "private-registry", def: "/etc/rancher/k3s/registries.yaml"},
@@ -176,6 +183,7 @@ func build(role string, values map[string][]string) (*Config, error) {
 	c := &Config{
 		Role: role, Token: one("token"), AgentToken: one("agent-token"), Server: strings.TrimSuffix(one("server"), "/"), ClusterInit: yes("cluster-init"),
 		ClusterReset: yes("cluster-reset"), RestorePath: one("cluster-reset-restore-path"), SnapshotDir: one("etcd-snapshot-dir"),
+		Datastore: split(values["datastore-endpoint"]), DatastoreCA: one("datastore-cafile"), DatastoreCert: one("datastore-certfile"), DatastoreKey: one("datastore-keyfile"),
 		NodeName: one("node-name"), NodeIP: one("node-ip"), NodeExternalIP: one("node-external-ip"),
 		NodeLabels: values["node-label"], NodeTaints: values["node-taint"],
 		ClusterCIDR: one("cluster-cidr"), ServiceCIDR: one("service-cidr"), ClusterDNS: one("cluster-dns"), ClusterDomain: one("cluster-domain"),
@@ -203,8 +211,11 @@ func build(role string, values map[string][]string) (*Config, error) {
 			*into = strings.TrimSpace(string(data))
 		}
 	}
-	if one("datastore-endpoint") != "" {
-		return nil, fmt.Errorf("datastore-endpoint is not in this stand-in for k3s: it keeps the state in etcd of its own")
+	for _, url := range c.Datastore {
+		if !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://") {
+			scheme, _, _ := strings.Cut(url, ":")
+			return nil, fmt.Errorf("datastore-endpoint with %s: is not in this stand-in for k3s: it knows etcd, such as https://10.0.0.1:2379", scheme)
+		}
 	}
 	return c, c.complete()
 }

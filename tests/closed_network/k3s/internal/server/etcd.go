@@ -5,8 +5,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log"
 	"os"
@@ -26,7 +24,8 @@ import (
 
 const etcdClientURL = "https://127.0.0.1:2379"
 
-// etcd is this server's member of the cluster's datastore.
+// etcd is the cluster's datastore: this server's member of it, or somebody
+// else's.
 type etcd struct {
 	c    *config.Config
 	s    *state
@@ -47,6 +46,9 @@ func memberExists(serverDir string) bool {
 // that is promoted once it has caught up. A learner cannot take the quorum
 // from the others, should this server fail on its way.
 func (e *etcd) start(ctx context.Context, g *proc.Group) error {
+	if e.external() {
+		return e.wait(ctx)
+	}
 	initial, state := e.name+"="+e.peer, "new"
 	joining := !memberExists(e.s.dir) && e.s.bootstrap != nil
 	say := func(err error) { log.Printf("joining the datastore: %v", err) }
@@ -95,16 +97,14 @@ func (e *etcd) start(ctx context.Context, g *proc.Group) error {
 }
 
 func (e *etcd) client() (*clientv3.Client, error) {
-	pair, err := tls.LoadX509KeyPair(filepath.Join(e.s.tls, "etcd", "client.crt"), filepath.Join(e.s.tls, "etcd", "client.key"))
-	if err != nil {
-		return nil, err
+	config := clientv3.Config{Endpoints: e.urls(), DialTimeout: 5 * time.Second, Logger: zap.NewNop()}
+	if strings.HasPrefix(config.Endpoints[0], "https:") {
+		var err error
+		if config.TLS, err = e.access().config(); err != nil {
+			return nil, err
+		}
 	}
-	pool := x509.NewCertPool()
-	pool.AddCert(e.s.etcdCA.Cert)
-	return clientv3.New(clientv3.Config{
-		Endpoints: []string{etcdClientURL}, DialTimeout: 5 * time.Second, Logger: zap.NewNop(),
-		TLS: &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool},
-	})
+	return clientv3.New(config)
 }
 
 // confirm asks the datastore about this server's secret.
@@ -148,7 +148,7 @@ func (e *etcd) wait(ctx context.Context) error {
 		}
 		if time.Since(said) > 15*time.Second {
 			said = time.Now()
-			log.Printf("waiting for the datastore: %v; it needs more than half of its servers", err)
+			log.Printf("waiting for the datastore %s: %v; it needs more than half of its servers", strings.Join(e.urls(), ", "), err)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}

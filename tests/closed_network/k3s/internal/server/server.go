@@ -63,7 +63,7 @@ func Start(ctx context.Context, c *config.Config, g *proc.Group) (*Server, error
 	if err := startFront(c, s, e, server.passwords); err != nil {
 		return nil, err
 	}
-	if err := g.Self("kube-apiserver", apiServerArgs(c, s)...); err != nil {
+	if err := g.Self("kube-apiserver", apiServerArgs(c, s, e)...); err != nil {
 		return nil, err
 	}
 	if err := server.waitReady(ctx, client); err != nil {
@@ -131,9 +131,9 @@ func flags(args []string) []string {
 	return out
 }
 
-func apiServerArgs(c *config.Config, s *state) []string {
+func apiServerArgs(c *config.Config, s *state, e *etcd) []string {
 	file := func(name string) string { return filepath.Join(s.tls, name) }
-	more := flags(c.APIServerArgs)
+	more := append(e.flags(), flags(c.APIServerArgs)...)
 	if c.EncryptSecrets {
 		more = append([]string{"--encryption-provider-config=" + encryptionFile(s.dir)}, more...)
 	}
@@ -141,7 +141,6 @@ func apiServerArgs(c *config.Config, s *state) []string {
 		"--advertise-address=" + c.NodeIP, "--bind-address=" + apiHost, fmt.Sprintf("--secure-port=%d", c.Port), "--permit-port-sharing=true",
 		"--allow-privileged=true", "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--anonymous-auth=true", "--profiling=false",
 		"--service-cluster-ip-range=" + c.ServiceCIDR, "--service-node-port-range=30000-32767",
-		"--etcd-servers=" + etcdClientURL, "--etcd-cafile=" + file("etcd/server-ca.crt"), "--etcd-certfile=" + file("etcd/client.crt"), "--etcd-keyfile=" + file("etcd/client.key"),
 		"--tls-cert-file=" + file("serving-internal.crt"), "--tls-private-key-file=" + file("serving-internal.key"), "--client-ca-file=" + file("client-ca.crt"),
 		"--kubelet-client-certificate=" + file("client-kube-apiserver.crt"), "--kubelet-client-key=" + file("client-kube-apiserver.key"),
 		"--kubelet-certificate-authority=" + file("server-ca.crt"), "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",

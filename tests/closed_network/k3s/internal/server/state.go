@@ -74,6 +74,11 @@ func prepare(ctx context.Context, c *config.Config) (*state, error) {
 			return nil, err
 		}
 	}
+	if e := newEtcd(c, s); e.external() && !known {
+		if err := e.adopt(ctx, given.Secret); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.authorities(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two servers without a datastore of their own: both keep the cluster's state in an etcd of the user's, on a third machine.
+
+The tests build on each other. The first failure skips the rest.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from functools import partial
+
+import pytest
+import yaml
+
+from tests.closed_network.builds import k3s
+from tests.closed_network.context import MIRROR
+from tests.closed_network.layout import place
+from tests.machines import machines
+from tests.machines.engine import docker
+
+from .cluster import Cluster, changes
+from .sick import says
+from .snapshot import Snapshot, differences
+
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(14)]
+
+SERVERS = ("node1", "node2")
+FOLDER = "/etc/datastore"
+K3S = f"https://github.com/k3s-io/k3s/releases/download/{k3s.VERSIONS['KUBERNETES_VERSION']}+k3s1/k3s"
+
+
+@pytest.fixture(scope="module")
+def cluster(scenario, run_playbook, on, inventory, say, tmp_path_factory) -> Cluster:
+    """The datastore runs, the servers have the files that it asks for, and nothing else is there."""
+    folder = inventory.parent / "datastore"
+    (folder / "group_vars").mkdir(parents=True, exist_ok=True)
+    hosts = yaml.safe_load((inventory / "hosts.yml").read_text(encoding="utf-8"))
+    groups = hosts["all"]["children"]["k3s_cluster"]["children"]
+    groups["k3s_server"]["hosts"]["node2"] = groups["k3s_agent"].pop("hosts")["node2"]
+    (folder / "hosts.yml").write_text(yaml.safe_dump(hosts, sort_keys=False), encoding="utf-8")
+    variables = yaml.safe_load((inventory / "group_vars" / "k3s_cluster.yml").read_text(encoding="utf-8"))
+    variables |= {"models_catalogue": [variables["models_catalogue"][0] | {"replicas": 2}]}
+    address = f"{scenario.address('node3')}:2379"
+    files = {name: f"{FOLDER}/{name}.pem" for name in ("cert", "key")}
+    variables["k3s_server_config"] |= {
+        "datastore-endpoint": f"https://{address}",
+        "datastore-cafile": files["cert"],
+        "datastore-certfile": files["cert"],
+        "datastore-keyfile": files["key"],
+    }
+    (folder / "group_vars" / "k3s_cluster.yml").write_text(yaml.safe_dump(variables, sort_keys=False), encoding="utf-8")
+    made = Cluster(scenario, partial(run_playbook, inventory=folder), on)
+    machines.down(scenario, say)
+    machines.up(scenario, say)
+    pems = certificate(tmp_path_factory.mktemp("datastore"), scenario.address("node3"))
+    for node in made.nodes:
+        for name, text in pems.items():
+            on(node, f"install -d -m 700 {FOLDER} && umask 077 && cat >{FOLDER}/{name}.pem", stdin=text)
+    made.run("node3", "mkdir /opt/datastore")
+    docker("cp", str(place(MIRROR, K3S)), f"{scenario.container('node3')}:/opt/datastore/etcd")
+    tls = f"--cert-file={files['cert']} --key-file={files['key']} --trusted-ca-file={files['cert']} --client-cert-auth"
+    urls = f"--listen-client-urls=https://{address} --advertise-client-urls=https://{address}"
+    line = f"/opt/datastore/etcd --data-dir=/var/lib/datastore --log-level=warn {urls} {tls}"
+    made.run("node3", f"chmod 755 /opt/datastore/etcd && systemd-run --unit=datastore {line}")
+    return made
+
+
+@pytest.fixture(scope="module")
+def before(cluster) -> dict[str, Snapshot]:
+    return {node: cluster.snapshot(node) for node in SERVERS}
+
+
+def certificate(folder, address: str) -> dict[str, str]:
+    """A certificate that is its own authority, for the datastore and for who asks it, and its key."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    argv = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    argv += [
+        "-subj",
+        "/CN=datastore",
+        "-addext",
+        f"subjectAltName=IP:{address}",
+        "-keyout",
+        str(key),
+        "-out",
+        str(cert),
+    ]
+    subprocess.run(argv, check=True, capture_output=True)
+    return {"cert": cert.read_text(), "key": key.read_text()}
+
+
+def token(cluster: Cluster, node: str) -> str:
+    return cluster.run(node, "cat /var/lib/rancher/k3s/server/token").stdout.strip()
+
+
+def test_models_answer_on_it(cluster, before):
+    result = cluster.play("site")
+    assert result.rc == 0
+    assert "Paris" in cluster.report.read_text(encoding="utf-8")
+    assert token(cluster, "node1").rpartition(":")[2] not in result.output
+
+
+def test_a_second_run_changes_nothing(cluster):
+    again = cluster.play("site")
+    assert (again.rc, changes(again)) == (0, [])
+
+
+def test_no_server_keeps_the_state_itself(cluster):
+    items = cluster.kubectl("get", "nodes")["items"]
+    assert sorted(item["metadata"]["name"] for item in items) == list(SERVERS)
+    for item in items:
+        assert "node-role.kubernetes.io/control-plane" in item["metadata"]["labels"]
+        assert "node-role.kubernetes.io/etcd" not in item["metadata"]["labels"]
+    for node in SERVERS:
+        assert cluster.run(node, "test -e /var/lib/rancher/k3s/server/db/etcd", check=False).returncode != 0
+        assert cluster.run(node, "ss -Hltn sport = :2379").stdout == ""
+
+
+def test_one_server_is_enough(cluster, scenario):
+    docker("kill", scenario.container("node1"))
+    made = cluster.run("node2", "k3s kubectl create configmap without-node1 --request-timeout=30s", check=False)
+    assert made.returncode == 0, made.stderr
+    machines.up(scenario)
+    deadline = time.monotonic() + 120
+    while "without-node1" not in cluster.run("node1", "k3s kubectl get configmaps -o name", check=False).stdout:
+        assert time.monotonic() < deadline
+        time.sleep(2)
+
+
+def test_a_backup_is_refused_with_a_remedy(cluster):
+    result = cluster.play("backup")
+    says(result, "k3s has no etcd of its own, and saves no other datastore")
+    assert "save the datastore of datastore-endpoint by its own means" in " ".join(result.output.split())
+
+
+def test_another_token(cluster):
+    old = token(cluster, "node1")
+    assert cluster.play("rotate").rc == 0
+    assert {token(cluster, node) for node in SERVERS} == {token(cluster, "node1")}
+    assert token(cluster, "node1") != old
+    again = cluster.play("site")
+    assert (again.rc, changes(again)) == (0, [])
+
+
+def test_no_cluster_is_formed_over_another(cluster, before):
+    """The datastore outlives reset, as it is not ours: what is in it opens with its own token alone."""
+    assert cluster.play("reset").rc == 0
+    for node in SERVERS:
+        assert differences(before[node], cluster.snapshot(node)) == []
+    assert "Remedy" in says(cluster.play("site"), r"\[join_token\]")
+    assert cluster.play("reset").rc == 0
