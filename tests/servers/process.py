@@ -26,8 +26,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(argv: Sequence[str | Path], port: int, log: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Run a program while the context lasts, from the moment it answers on its port.
+def running(
+    argv: Sequence[str | Path], port: int, log: Path, env: Mapping[str, str] | None = None, host: str = "127.0.0.1"
+) -> Iterator[None]:
+    """Run a program while the context lasts, from the moment it answers on its port of an address of this machine's.
 
     :raises Failure: with the end of its log, where it does not.
     """
@@ -42,17 +44,17 @@ def running(argv: Sequence[str | Path], port: int, log: Path, env: Mapping[str, 
         ) as child,
     ):
         try:
-            _wait(argv, child, port, log)
+            _wait(argv, child, (host, port), log)
             yield
         finally:
             child.terminate()
 
 
-def _wait(argv: Sequence[str | Path], child: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait(argv: Sequence[str | Path], child: subprocess.Popen[bytes], address: tuple[str, int], log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and child.poll() is None:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(address, timeout=1).close()
             return
         except OSError:
             time.sleep(0.05)

@@ -42,7 +42,7 @@ _ACTIONS = 6  # those of _FILL but the objects, after which signatures are check
 
 @dataclass
 class Store:
-    """A running store with the bucket ``models``: keys that may read it, and keys that may not."""
+    """A running store with the bucket ``models``: keys that may do everything with it, and keys that may nothing."""
 
     endpoint: str
     reader: dict[str, str]
@@ -50,15 +50,17 @@ class Store:
 
 
 @contextmanager
-def store(objects: dict[str, bytes]) -> Iterator[Store]:
-    """A store with these objects while the context lasts."""
+def store(objects: dict[str, bytes], host: str = "127.0.0.1") -> Iterator[Store]:
+    """A store with these objects while the context lasts, at an address of this machine's."""
     port = free_port()
-    endpoint = f"http://127.0.0.1:{port}"
+    endpoint = f"http://{host}:{port}"
     python = _python()
     with tempfile.TemporaryDirectory() as folder:
         # moto knows no other way to begin: so many requests are not checked.
         env = {"INITIAL_NO_AUTH_ACTION_COUNT": str(_ACTIONS + len(objects)), "MOTO_S3_CUSTOM_ENDPOINTS": endpoint}
-        with running([python.parent / "moto_server", "-p", str(port)], port, Path(folder) / "log", env):
+        with running(
+            [python.parent / "moto_server", "-H", host, "-p", str(port)], port, Path(folder) / "log", env, host
+        ):
             encoded = json.dumps({key: base64.b64encode(content).decode() for key, content in objects.items()})
             filled = subprocess.run(
                 [str(python), "-c", _FILL, endpoint, REGION], input=encoded, capture_output=True, text=True, check=True

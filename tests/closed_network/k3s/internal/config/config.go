@@ -32,6 +32,9 @@ type Config struct {
 	ClusterReset    bool
 	RestorePath     string // of a snapshot, with ClusterReset
 	SnapshotDir     string
+	SnapshotCron    string // when a snapshot is saved; empty for never
+	SnapshotKeep    int    // of those
+	S3              S3
 	Datastore       []string // URLs of an etcd that is not k3s' own
 	DatastoreCA     string   // files to reach it with
 	DatastoreCert   string
@@ -67,6 +70,13 @@ type Config struct {
 	EtcdArgs        []string
 }
 
+// S3 is where snapshots go besides; without a bucket nowhere.
+type S3 struct {
+	Endpoint, Region, Bucket, Folder string
+	AccessKey, SecretKey             string
+	Insecure                         bool // HTTP
+}
+
 type option struct {
 	name       string
 	list       bool
@@ -95,6 +105,17 @@ var options = []option{
 	{name: "cluster-reset", boolean: true, serverOnly: true, env: "K3S_CLUSTER_RESET"},
 	{name: "cluster-reset-restore-path", serverOnly: true},
 	{name: "etcd-snapshot-dir", serverOnly: true},
+	{name: "etcd-snapshot-schedule-cron", serverOnly: true, def: "0 */12 * * *"},
+	{name: "etcd-snapshot-retention", serverOnly: true, def: "5"},
+	{name: "etcd-disable-snapshots", boolean: true, serverOnly: true},
+	{name: "etcd-s3", boolean: true, serverOnly: true},
+	{name: "etcd-s3-endpoint", serverOnly: true, def: "s3.amazonaws.com"},
+	{name: "etcd-s3-region", serverOnly: true, def: "us-east-1"},
+	{name: "etcd-s3-bucket", serverOnly: true},
+	{name: "etcd-s3-folder", serverOnly: true},
+	{name: "etcd-s3-access-key", serverOnly: true, env: "AWS_ACCESS_KEY_ID"},
+	{name: "etcd-s3-secret-key", serverOnly: true, env: "AWS_SECRET_ACCESS_KEY"},
+	{name: "etcd-s3-insecure", boolean: true, serverOnly: true},
 	{name: "node-name", env: "K3S_NODE_NAME"},
 	{name: "node-ip"},
 	{name: "node-external-ip"},
@@ -209,6 +230,19 @@ func build(role string, values map[string][]string) (*Config, error) {
 				return nil, fmt.Errorf("the token file cannot be read: %w", err)
 			}
 			*into = strings.TrimSpace(string(data))
+		}
+	}
+	if !yes("etcd-disable-snapshots") {
+		c.SnapshotCron = one("etcd-snapshot-schedule-cron")
+	}
+	if c.SnapshotKeep, err = strconv.Atoi(one("etcd-snapshot-retention")); err != nil {
+		return nil, fmt.Errorf("etcd-snapshot-retention %q is no number", one("etcd-snapshot-retention"))
+	}
+	if yes("etcd-s3") {
+		c.S3 = S3{one("etcd-s3-endpoint"), one("etcd-s3-region"), one("etcd-s3-bucket"), one("etcd-s3-folder"),
+			one("etcd-s3-access-key"), one("etcd-s3-secret-key"), yes("etcd-s3-insecure")}
+		if c.S3.Bucket == "" {
+			return nil, fmt.Errorf("etcd-s3 without a bucket: give etcd-s3-bucket")
 		}
 	}
 	for _, url := range c.Datastore {

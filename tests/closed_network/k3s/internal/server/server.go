@@ -76,6 +76,9 @@ func Start(ctx context.Context, c *config.Config, g *proc.Group) (*Server, error
 		return nil, err
 	}
 	log.Print("the API server is ready")
+	if !e.external() {
+		return server, schedule(ctx, c)
+	}
 	return server, nil
 }
 

@@ -75,7 +75,7 @@ func SaveSnapshot(ctx context.Context, c *config.Config, name string) error {
 		return err
 	}
 	log.Printf("Snapshot %s saved.", file)
-	return nil
+	return upload(ctx, c.S3, filepath.Join(dir, file))
 }
 
 // PruneSnapshots keeps the newest of those that SaveSnapshot named so.
@@ -120,6 +120,13 @@ func Reset(c *config.Config) error {
 	t, err := token.Parse(given, "server")
 	if err != nil {
 		return err
+	}
+	if c.S3.Bucket != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		if c.RestorePath, err = download(ctx, c); err != nil {
+			return err
+		}
 	}
 	bundle, err := bootstrapIn(c.RestorePath, t.Secret)
 	if err != nil {
