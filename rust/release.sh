@@ -33,7 +33,7 @@ inputs() {
     probe) echo probe ;;
     watcher) printf '%s\n' mio watcher ;;
     balancer) printf '%s\n' balancer mio watcher ;;
-    shim) echo shim ;;
+    shim) printf '%s\n' shim/Cargo.toml shim/build.rs shim/build.sh shim/patches shim/src ;;
   esac
 }
 
@@ -91,6 +91,8 @@ build_shim() { # architecture
   mkdir -p "$folder/about/patches/containerd-shimkit"
   cp "$rust"/shim/patches/*.patch "$folder/about/patches/containerd-shimkit/"
   install -m 0755 "$made/$name" "$folder/$name"
+  readelf -d "$folder/$name" | grep -q 'RUNPATH.*/opt/wasinn/wasmedge/current/lib64' || {
+    echo "The shim has no RUNPATH to the node's libwasmedge: see rust/shim/build.rs." >&2; exit 1; }
   tar --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=ustar -C "$folder" -cf - "$name" \
     | gzip -n -6 >"$folder/out/$name-$(version)-$1.tar.gz"
   rm "$folder/$name"

@@ -16,9 +16,8 @@ import subprocess
 import sys
 import tarfile
 
-from tests.closed_network import mirror
-from tests.closed_network.builds import balancer as build
-from tests.closed_network.builds import shim
+from tests.closed_network import mirror, recipe
+from tests.closed_network.builds import balancer, shim
 from tests.closed_network.context import Context
 from tests.closed_network.layout import place
 from tests.machines import engine, image
@@ -37,7 +36,7 @@ MACHINE = (
     *("--tmpfs=/run", "--tmpfs=/tmp:exec", "-v", "/var/lib/containerd"),
 )
 # Compiled as the release is, by the same compiler.
-NATIVE = f"""{build.PROFILE}
+NATIVE = f"""{recipe.profile("balancer")}
 cargo build --locked --release --manifest-path /src/rust/Cargo.toml --package wasinn-balancer --bin balancer
 gcc -O2 -o /build/stub /src/benchmarks/balancer/stub.c
 """
@@ -94,7 +93,7 @@ def _set_up(args: argparse.Namespace) -> tuple[Plan, list[str]]:
     ctx = Context("benchmark")
     print("building the balancer and the upstream as native programs", flush=True)
     ctx.builder(NATIVE)
-    wasm = place(ctx.mirror, build.COMPILED)
+    wasm = place(ctx.mirror, balancer.COMPILED)
     with tarfile.open(place(ctx.mirror, f"{shim.RELEASE}/{shim.ARCHIVE}")) as archive:
         archive.extractall(ctx.work / "shim", filter="data")
     files = {

@@ -20,6 +20,7 @@ from tests.machines import machines
 from tests.servers.s3 import REGION, Store, store
 
 from .cluster import Cluster, changes
+from .sick import says
 
 pytestmark = [pytest.mark.in_order, pytest.mark.slow(12)]
 
@@ -85,6 +86,13 @@ def test_keys_are_private(cluster, bucket):
     assert secret not in cluster.run("node1", f"ps -eww -o args=; {LOG}").stdout
 
 
+def test_what_cannot_be_restored_is_refused_before_anything_stops(cluster):
+    since = cluster.run("node1", "systemctl show -P ActiveEnterTimestamp k3s").stdout
+    nowhere = {"k3s_restore_snapshot": "/nowhere", "k3s_server_config": one_node.variables()["k3s_server_config"]}
+    assert "Remedy" in says(cluster.play("restore", extra=nowhere), "node1 has no file /nowhere")
+    assert cluster.run("node1", "systemctl show -P ActiveEnterTimestamp k3s").stdout == since
+
+
 def test_a_name_that_is_not_there_leaves_the_cluster_as_it_was(cluster):
     result = cluster.play("restore", extra={"k3s_restore_snapshot": "etcd-snapshot-nobodys-1"})
     assert result.rc != 0
@@ -104,6 +112,8 @@ def test_a_new_machine_is_restored_from_the_bucket(cluster, scenario, say):
     name = uploaded(cluster)[-1]
     machines.down(scenario, say)
     machines.up(scenario, say)
+    without = cluster.play("restore", extra={"k3s_restore_snapshot": name, "k3s_token": ""})
+    assert "Remedy: set k3s_token" in says(without, "node1 has no token")
     assert cluster.play("restore", extra={"k3s_restore_snapshot": name}).rc == 0
     assert json.loads(cluster.run("node1", "k3s kubectl get configmap kept -o json").stdout)["kind"] == "ConfigMap"
     assert "Paris" in cluster.report.read_text(encoding="utf-8")

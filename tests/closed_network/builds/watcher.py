@@ -2,36 +2,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The watcher from rust/watcher: as plain WebAssembly, and compiled ahead of time for WasmEdge 0.14 on x86-64.
 
-It waits nearly all of its time, so it is built to be small. The compiled file holds the plain module as well: another
-WasmEdge, or another processor, interprets it.
+The compiled file holds the plain module as well: another WasmEdge, or another processor, interprets it.
 """
 
 from __future__ import annotations
 
+from tests.closed_network import recipe
 from tests.closed_network.context import Context
 
 DESCRIPTION = "the watcher (wasm, and the same compiled) from rust/watcher"
-INPUTS = ("tests/closed_network/builds/watcher.py", "rust/watcher", "rust/mio", "rust/Cargo.toml", "rust/Cargo.lock")
+INPUTS = ("tests/closed_network/builds/watcher.py", *recipe.inputs("watcher"))
 NEEDS = ()
 
-VERSION = "0.1.0"
-RELEASE = f"https://github.com/wasinn/wasinn.cluster/releases/download/v{VERSION}"
-URL = f"{RELEASE}/wasinn-watcher-{VERSION}.wasm"
-COMPILED = f"{RELEASE}/wasinn-watcher-{VERSION}-wasmedge0.14-x86_64.wasm"
-# rust-lld as cargo looks for it is not in Debian's packages; lld's own wasm-ld is. ring's C parts are clang's.
-SCRIPT = """
-export CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld CARGO_TARGET_DIR=/build/target
-export CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
-cargo build --locked --manifest-path /src/rust/Cargo.toml --package wasinn-watcher --target wasm32-wasip1 --release
-wasmedge compile --generic-binary /build/target/wasm32-wasip1/release/watcher.wasm /build/compiled.wasm
-said=$(wasmedge /build/compiled.wasm --version 2>&1)
-[[ $said == "watcher "* ]] || { echo "WasmEdge does not take what it compiled: $said" >&2; exit 1; }
-"""
+URL = f"{recipe.RELEASE}/wasinn-watcher-{recipe.VERSION}.wasm"
+COMPILED = f"{recipe.RELEASE}/wasinn-watcher-{recipe.VERSION}-wasmedge0.14-x86_64.wasm"
 
 
 def build(ctx: Context) -> None:
-    """Compile and publish; cargo's target directory is kept between builds."""
-    ctx.builder(SCRIPT)
-    module = ctx.work / "target" / "wasm32-wasip1" / "release" / "watcher.wasm"
-    for source, url in ((module, URL), (ctx.work / "compiled.wasm", COMPILED)):
-        ctx.publish(source, url, checksums=f"{RELEASE}/SHA256SUM")
+    """As the release is built."""
+    recipe.build(ctx, "watcher")
