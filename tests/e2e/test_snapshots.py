@@ -22,7 +22,7 @@ from tests.servers.s3 import REGION, Store, store
 from .cluster import Cluster, changes
 from .sick import says
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(12)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(14)]
 
 FOLDER = "of-the-cluster"
 TOKEN = "of-the-snapshots-7b1c40de"
