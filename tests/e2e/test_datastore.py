@@ -7,7 +7,6 @@ The tests build on each other. The first failure skips the rest.
 
 from __future__ import annotations
 
-import subprocess
 import time
 from functools import partial
 
@@ -19,6 +18,7 @@ from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place
 from tests.machines import machines
 from tests.machines.engine import docker
+from tests.servers.certificate import self_signed
 
 from .cluster import Cluster, changes
 from .sick import says
@@ -55,10 +55,10 @@ def cluster(scenario, run_playbook, on, inventory, say, tmp_path_factory) -> Clu
     made = Cluster(scenario, partial(run_playbook, inventory=folder), on)
     machines.down(scenario, say)
     machines.up(scenario, say)
-    pems = certificate(tmp_path_factory.mktemp("datastore"), scenario.address("node3"))
+    pems = self_signed(tmp_path_factory.mktemp("datastore"), "datastore", scenario.address("node3"))
     for node in made.nodes:
-        for name, text in pems.items():
-            on(node, f"install -d -m 700 {FOLDER} && umask 077 && cat >{FOLDER}/{name}.pem", stdin=text)
+        for pem in pems:
+            on(node, f"install -d -m 700 {FOLDER} && umask 077 && cat >{FOLDER}/{pem.name}", stdin=pem.read_text())
     made.run("node3", "mkdir /opt/datastore")
     docker("cp", str(place(MIRROR, K3S)), f"{scenario.container('node3')}:/opt/datastore/etcd")
     tls = f"--cert-file={files['cert']} --key-file={files['key']} --trusted-ca-file={files['cert']} --client-cert-auth"
@@ -71,35 +71,6 @@ def cluster(scenario, run_playbook, on, inventory, say, tmp_path_factory) -> Clu
 @pytest.fixture(scope="module")
 def before(cluster) -> dict[str, Snapshot]:
     return {node: cluster.snapshot(node) for node in SERVERS}
-
-
-def certificate(folder, address: str) -> dict[str, str]:
-    """A certificate that is its own authority, for the datastore and for who asks it, and its key."""
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    argv = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    argv += [
-        "-subj",
-        "/CN=datastore",
-        "-addext",
-        f"subjectAltName=IP:{address}",
-        "-keyout",
-        str(key),
-        "-out",
-        str(cert),
-    ]
-    subprocess.run(argv, check=True, capture_output=True)
-    return {"cert": cert.read_text(), "key": key.read_text()}
 
 
 def token(cluster: Cluster, node: str) -> str:

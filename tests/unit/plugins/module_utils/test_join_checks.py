@@ -9,7 +9,6 @@ import hashlib
 import http.server
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,8 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.wasinn.cluster.plugins.module_utils.join_checks import Join
+
+from tests.servers.certificate import self_signed
 
 SECRET = "the-cluster's-own"
 
@@ -55,23 +56,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("pair")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    make = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=k3s",
-    ]
-    subprocess.run([*make, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    cert, key = self_signed(tmp_path_factory.mktemp("pair"), "k3s")
     return key, cert
 
 
