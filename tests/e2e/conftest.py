@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from tests.closed_network import mirror, serve
 from tests.demo import collection, playbook
 from tests.machines import engine, machines
 from tests.machines.scenario import KNOWN, Scenario, variable
-from tests.machines.shell import CACHE, REPO, run
+from tests.machines.shell import CACHE, REPO
 
 Say = Callable[[str], None]
 RunPlaybook = Callable[..., playbook.Result]
@@ -116,12 +117,7 @@ def run_playbook(mirror_url: str, installed_collection: Path, inventory: Path, s
 def on(scenario: Scenario) -> Callable[..., subprocess.CompletedProcess[str]]:
     """``on("node2", "cat /etc/hostname")``: a shell line as root on a machine, ``check=False`` takes any exit status."""
 
-    def run_there(
-        node: str, line: str, *, check: bool = True, timeout: float = 120, stdin: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        return run([*machines.ssh_command(scenario, node), line], check=check, timeout=timeout, stdin=stdin)
-
-    return run_there
+    return partial(machines.run_on, scenario)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,7 +12,6 @@ import pytest
 from tests.demo import one_node
 from tests.machines import image, machines
 from tests.machines.scenario import Scenario
-from tests.machines.shell import run
 
 from .cluster import Cluster
 from .sick import says
@@ -28,11 +27,7 @@ def older(mirror_url, installed_collection, run_playbook, say) -> Iterator[Clust
     machines.down(scenario, say)
     machines.up(scenario, say, image.OLDER_NODE)
     folder = one_node.inventory(scenario)
-
-    def on(node: str, line: str, *, check: bool = True):
-        return run([*machines.ssh_command(scenario, node), line], check=check, timeout=120)
-
-    yield Cluster(scenario, partial(run_playbook, inventory=folder), on)
+    yield Cluster(scenario, partial(run_playbook, inventory=folder), partial(machines.run_on, scenario))
     machines.down(scenario, say)
 
 

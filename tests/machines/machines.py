@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,16 @@ def ssh_command(scenario: Scenario, node: str) -> list[str]:
     }
     flags = [flag for name, value in options.items() for flag in ("-o", f"{name}={value}")]
     return ["ssh", "-F", "/dev/null", "-i", str(folder / "id_ed25519"), *flags, f"root@{scenario.address(node)}"]
+
+
+def run_on(
+    scenario: Scenario, node: str, line: str, *, check: bool = True, timeout: float = 120, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a shell line as root on a machine.
+
+    :raises Failure: as :func:`shell.run`.
+    """
+    return run([*ssh_command(scenario, node), line], check=check, timeout=timeout, stdin=stdin)
 
 
 def _key(scenario: Scenario) -> str:
