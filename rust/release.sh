@@ -37,13 +37,14 @@ inputs() {
   esac
 }
 
-# One codegen unit leaves nothing to the number of processors. The shim's and the probe's work is done in libwasmedge and its
-# plugins; every request goes through the balancer, so it is built to be fast; the watcher waits, so it is built to be small.
+# The shim's and the probe's work is done in libwasmedge and its plugins; every request goes through the balancer, so it is
+# built to be fast; the watcher waits, so it is built to be small. Codegen units are cargo's 16 where nothing else is said: no
+# matter of how many processors there are.
 profile() {
-  echo CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
   case $1 in
-    balancer) printf '%s\n' CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_LTO=fat ;;
-    watcher) printf '%s\n' CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat ;;
+    probe) echo CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 ;;
+    balancer) printf '%s\n' CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_LTO=fat ;;
+    watcher) printf '%s\n' CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat ;;
   esac
 }
 

@@ -44,6 +44,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
             "ansible_pkg_mgr": "apt",
         }
     },
+    "ansible.builtin.ping": {"ping": "pong"},
     "ansible.builtin.stat": {"stat": {"exists": False}},
     "ansible.builtin.slurp": {
         "content": binascii.b2a_base64(TEXT.encode(), newline=False).decode(),
@@ -93,7 +94,7 @@ def answer(module: str, args: dict[str, Any]) -> dict[str, Any]:
 
 def _objects(kind: str | None, name: str | None) -> list[dict[str, Any]]:
     if kind in ("Node", "Namespace"):
-        return [{"metadata": {"name": name}, "status": READY}]
+        return [{"metadata": {"name": name, "labels": {}}, "spec": {}, "status": READY}]
     if kind == "Deployment":
         return [
             {"metadata": {"name": each}, "spec": {"replicas": 1}, "status": READY} for each in [*MODELS, "balancer"]

@@ -27,11 +27,6 @@ def inputs(component: str) -> tuple[str, ...]:
     return tuple(f"rust/{path}" for path in _ask("inputs", component))
 
 
-def profile(component: str) -> str:
-    """Lines of shell that set cargo's profile as the release's is."""
-    return "".join(f"export {setting}\n" for setting in _ask("profile", component))
-
-
 def build(ctx: Context, component: str) -> None:
     """Build and publish; cargo's target folder is kept between builds."""
     ctx.builder(f"""

@@ -12,6 +12,8 @@ import gzip
 import io
 import tarfile
 
+from tests.closed_network import recipe
+
 from . import balancer, shim, watcher
 
 DESCRIPTION = "the release of what is ours that upgrades start from"
@@ -21,16 +23,16 @@ ON_DEMAND = True
 
 VERSION = "0.0.9"
 MODULES = (balancer.URL, balancer.COMPILED, watcher.URL, watcher.COMPILED)
-NAMES = (shim.ARCHIVE, f"wasinn-probe-{shim.VERSION}.wasm", *(url.rpartition("/")[2] for url in MODULES))
+NAMES = (shim.ARCHIVE, f"wasinn-probe-{recipe.VERSION}.wasm", *(url.rpartition("/")[2] for url in MODULES))
 MARK = b"earlier"
 
 
 def build(ctx) -> None:
     """Publish each file of the release once more, marked."""
-    release = shim.RELEASE.replace(shim.VERSION, VERSION)
+    release = recipe.RELEASE.replace(recipe.VERSION, VERSION)
     for name in NAMES:
-        content = ctx.url(f"{shim.RELEASE}/{name}").read_bytes()
-        marked = ctx.work / name.replace(shim.VERSION, VERSION)
+        content = ctx.url(f"{recipe.RELEASE}/{name}").read_bytes()
+        marked = ctx.work / name.replace(recipe.VERSION, VERSION)
         marked.write_bytes(_archive(content) if name.endswith(".tar.gz") else content + _section())
         ctx.publish(marked, f"{release}/{marked.name}", checksums=f"{release}/SHA256SUM")
 

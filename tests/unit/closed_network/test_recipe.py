@@ -50,7 +50,7 @@ def test_words_about_the_shim_do_not_make_it_stale():
     assert left == {"README.md"}
 
 
-@pytest.mark.parametrize("component", ["probe", "balancer", "watcher"])  # whose builds in the mirror are the recipe's
+@pytest.mark.parametrize("component", COMPONENTS)
 def test_the_mirror_is_built_again_where_the_recipe_changes(component):
     wanted = {f"rust/{path}" for path in ask("inputs", component).split()}
     assert wanted <= set(load([component])[component].inputs)
