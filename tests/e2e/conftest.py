@@ -130,6 +130,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_molecule",
         "test_journey",
         "test_serving",
+        "test_firewalls",
         "test_distributions",
         "test_faults",
         "test_existing",

@@ -59,6 +59,13 @@ NODE = Image(
 )
 # Its glibc and libstdc++ are older than what is built on SUITE asks for.
 OLDER_NODE = replace(NODE, name="wasinn-node-bookworm", suite="bookworm")
+# Both front ends, neither of them on.
+GUARDED_NODE = replace(
+    NODE,
+    name="wasinn-node-guarded",
+    packages=f"{NODE.packages} firewalld ufw",
+    hooks=(*NODE.hooks, 'chroot "$1" systemctl disable firewalld ufw'),
+)
 
 
 def ensure(image: Image, say: Callable[[str], None] = print) -> str:
