@@ -14,7 +14,6 @@ import datetime
 import ipaddress
 import json
 import re
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,8 @@ from tests.machines import image
 from tests.machines.engine import docker
 from tests.machines.scenario import Scenario
 from tests.machines.shell import REPO
+
+from .waiting import wait_for
 
 RELEASE = f"https://github.com/k3s-io/k3s/releases/download/{k3s.VERSIONS['KUBERNETES_VERSION']}+k3s1"
 PROGRAMS = "kubectl kubelet kube-proxy kube-apiserver kube-controller-manager kube-scheduler etcd"
@@ -104,7 +105,7 @@ class Foreign:
         self._control_plane()
         for number, node in enumerate(self.nodes):
             self._join(node, number)
-        self._wait(self.ready, 120, "the nodes are not Ready")
+        wait_for(self.ready, 120, "the nodes are not Ready")
         manifest = (REPO / "tests/closed_network/k3s/internal/server/manifests/coredns.yaml.tmpl").read_text(
             encoding="utf-8"
         )
@@ -204,7 +205,7 @@ class Foreign:
             "--requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group --requestheader-extra-headers-prefix=X-Remote-Extra- "
             f"--proxy-client-cert-file={pki}/front-proxy-client.crt --proxy-client-key-file={pki}/front-proxy-client.key",
         )
-        self._wait(
+        wait_for(
             lambda: "ok" in self.run(server, f"{KUBECTL} get --raw /readyz", check=False),
             90,
             "the API server is not ready",
@@ -304,12 +305,6 @@ class Foreign:
     def _write(self, node: str, path: str, text: str, mode: str = "0644") -> None:
         folder = path.rpartition("/")[0]
         self.run(node, f"mkdir -p {folder}; cat >{path}; chmod {mode} {path}", stdin=text)
-
-    def _wait(self, done: Callable[[], bool], seconds: float, otherwise: str) -> None:
-        end = time.monotonic() + seconds
-        while not done():
-            assert time.monotonic() < end, otherwise
-            time.sleep(1)
 
 
 def _pem(thing: x509.Certificate | Key) -> bytes:

@@ -7,7 +7,6 @@ The tests build on each other. The first failure skips the rest.
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 import pytest
@@ -23,6 +22,7 @@ from tests.servers.certificate import self_signed
 from .cluster import Cluster, changes
 from .sick import says
 from .snapshot import Snapshot, differences
+from .waiting import wait_for
 
 # TODO: 14 once its last two tests have passed; until then make test-full alone runs it.
 pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
@@ -105,10 +105,8 @@ def test_one_server_is_enough(cluster, scenario):
     made = cluster.run("node2", "k3s kubectl create configmap without-node1 --request-timeout=30s", check=False)
     assert made.returncode == 0, made.stderr
     machines.up(scenario)
-    deadline = time.monotonic() + 120
-    while "without-node1" not in cluster.run("node1", "k3s kubectl get configmaps -o name", check=False).stdout:
-        assert time.monotonic() < deadline
-        time.sleep(2)
+    look = partial(cluster.run, "node1", "k3s kubectl get configmaps -o name", check=False)
+    wait_for(lambda: "without-node1" in look().stdout, 120)
 
 
 def test_a_backup_is_refused_with_a_remedy(cluster):

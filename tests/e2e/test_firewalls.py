@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from tests.machines import image, machines
 from tests.machines.scenario import Scenario
 
 from .cluster import Cluster
+from .waiting import wait_for
 
 pytestmark = [pytest.mark.in_order, pytest.mark.slow(4)]
 
@@ -53,7 +53,9 @@ class Guarded(Cluster):
         tasks: list[dict[str, Any]] = [
             {"wasinn.cluster.firewall_openings": wanted, "register": "done", "name": "Open"},
             {
-                "ansible.builtin.debug": {"msg": "found: {{ done.firewall }} {{ done.changed | ternary('changed', 'same') }}"},
+                "ansible.builtin.debug": {
+                    "msg": "found: {{ done.firewall }} {{ done.changed | ternary('changed', 'same') }}"
+                },
                 "name": "Say",
             },
         ]
@@ -100,14 +102,6 @@ def guarded(request, machine) -> Iterator[tuple[str, str]]:
     machine.run("node1", STOP[name])
 
 
-def waited(ask: Callable[[], list[int]], wanted: list[int]) -> bool:
-    """Whether the ports become so within some seconds: a listener may still start."""
-    deadline = time.monotonic() + 10
-    while (found := ask()) != wanted and time.monotonic() < deadline:
-        time.sleep(0.5)
-    return found == wanted
-
-
 def test_nobody_gets_in_at_first(machine, guarded):
     assert machine.reached() == []
     assert machine.open(list(PORTS), "--check") == f"{guarded[0]} changed"
@@ -116,19 +110,19 @@ def test_nobody_gets_in_at_first(machine, guarded):
 
 def test_ports_open_once(machine, guarded):
     assert machine.open(list(PORTS)) == f"{guarded[0]} changed"
-    assert waited(machine.reached, list(PORTS))
+    wait_for(lambda: machine.reached() == list(PORTS), 10)
     assert machine.open(list(PORTS)) == f"{guarded[0]} same"
 
 
 def test_they_stay_open_when_the_firewall_loads_its_rules_again(machine, guarded):
     machine.run("node1", RELOAD[guarded[0]])
-    assert waited(machine.reached, list(PORTS))
+    wait_for(lambda: machine.reached() == list(PORTS), 10)
     assert machine.open(list(PORTS)) == f"{guarded[0]} same"
 
 
 def test_one_that_is_not_wanted_any_more_closes(machine, guarded):
     assert machine.open([PORTS[0]]) == f"{guarded[0]} changed"
-    assert waited(machine.reached, [PORTS[0]])
+    wait_for(lambda: machine.reached() == [PORTS[0]], 10)
 
 
 def test_in_the_end_its_rules_are_as_they_were(machine, guarded):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.machines import machines
 from tests.machines.engine import docker
 
 from .cluster import Cluster, changes
+from .waiting import wait_for
 
 # TODO: 34 once it has passed whole on the roles as they are now; until then make test-full alone runs it.
 pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
@@ -58,10 +58,7 @@ class Servers(Cluster):
 
     def wait(self, node: str, line: str) -> None:
         """Until a shell line succeeds on a machine, which may be starting."""
-        deadline = time.monotonic() + 120
-        while (done := self.run(node, line, check=False)).returncode != 0:
-            assert time.monotonic() < deadline, f"{node}: {line}: {done.stdout}{done.stderr}"
-            time.sleep(2)
+        wait_for(lambda: self.run(node, line, check=False).returncode == 0, 120, f"{node}: {line}")
 
     def answers(self) -> bool:
         """Whether the last run's report has the model's answer."""

@@ -27,6 +27,7 @@ from .cluster import Cluster, changes
 from .load import Answer, ask, ask_many, asking, failures, shares
 from .openai_cases import OpenAICases, Target
 from .scaling import external_metrics
+from .waiting import wait_for
 
 SMALL, LARGE, EMBEDDING = "smollm2-135m-instruct", "smollm2-135m-instruct-q8", "smollm2-135m-embedding"
 PORT, LOCAL_PORT = 30080, 30081
@@ -251,10 +252,9 @@ def test_a_model_is_replaced_and_tried_on_a_part_without_a_failed_request(servin
     before = {pod["metadata"]["uid"] for pod in serving.pods(SMALL)}
     with asking(3, lambda _number: ask(serving.url, SMALL)) as answers:
         result = serving.serve(models_catalogue=catalogue)
-        deadline = time.monotonic() + 300
-        while before & {pod["metadata"]["uid"] for pod in serving.pods(SMALL)} or len(serving.pods(SMALL)) != 3:
-            assert time.monotonic() < deadline
-            time.sleep(2)
+        wait_for(
+            lambda: len(now := serving.pods(SMALL)) == 3 and not before & {pod["metadata"]["uid"] for pod in now}, 300
+        )
     assert result.rc == 0
     assert failures(answers) == []
     assert serving.models() == {SMALL, EMBEDDING}

@@ -21,6 +21,7 @@ from tests.servers.s3 import REGION, Store, store
 
 from .cluster import Cluster, changes
 from .sick import says
+from .waiting import wait_for
 
 pytestmark = [pytest.mark.in_order, pytest.mark.slow(14)]
 
@@ -67,10 +68,7 @@ def test_the_schedule_fills_the_bucket(cluster, bucket):
     assert result.rc == 0
     assert "Paris" in cluster.report.read_text(encoding="utf-8")
     assert bucket.reader["secret_key"] not in result.output
-    deadline = time.monotonic() + 200
-    while len(uploaded(cluster)) < 3:
-        assert time.monotonic() < deadline, cluster.run("node1", f"{LOG} -n 20").stdout
-        time.sleep(5)
+    wait_for(lambda: len(uploaded(cluster)) >= 3, 200, lambda: cluster.run("node1", f"{LOG} -n 20").stdout, every=5)
     kept = cluster.run("node1", "ls /var/lib/rancher/k3s/server/db/snapshots").stdout.split()
     assert 1 <= len(kept) <= 3  # the newest may not be counted yet
 
@@ -105,10 +103,7 @@ def test_a_name_that_is_not_there_leaves_the_cluster_as_it_was(cluster):
 def test_a_new_machine_is_restored_from_the_bucket(cluster, scenario, say):
     cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept", "namespace": "default"}})
     made = time.time()
-    deadline = time.monotonic() + 150
-    while int(uploaded(cluster)[-1].rpartition("-")[2]) < made:
-        assert time.monotonic() < deadline
-        time.sleep(5)
+    wait_for(lambda: int(uploaded(cluster)[-1].rpartition("-")[2]) >= made, 150, every=5)
     name = uploaded(cluster)[-1]
     machines.down(scenario, say)
     machines.up(scenario, say)
