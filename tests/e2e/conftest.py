@@ -136,6 +136,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_existing",
         "test_shapes",
         "test_datastore",
+        "test_databases",
         "test_snapshots",
         "test_life",
         "test_servers",

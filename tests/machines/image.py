@@ -66,6 +66,12 @@ GUARDED_NODE = replace(
     packages=f"{NODE.packages} firewalld ufw",
     hooks=(*NODE.hooks, 'chroot "$1" systemctl disable firewalld ufw'),
 )
+DATABASE_NODE = replace(
+    NODE,
+    name="wasinn-node-database",
+    packages=f"{NODE.packages} postgresql mariadb-server",
+    hooks=(*NODE.hooks, 'chroot "$1" systemctl disable postgresql mariadb'),
+)
 
 
 def ensure(image: Image, say: Callable[[str], None] = print) -> str:

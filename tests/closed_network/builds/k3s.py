@@ -21,6 +21,7 @@ VERSIONS = {
     "RUNC_VERSION": "v1.4.0",
     "CNI_VERSION": "v1.9.1",
     "COREDNS_VERSION": "v1.14.4",
+    "KINE_VERSION": "v0.14.6",
 }
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 GO = (1, 25)  # CoreDNS' go.mod asks for the most

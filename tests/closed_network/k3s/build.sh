@@ -59,6 +59,10 @@ for program in containerd containerd-shim-runc-v2 ctr; do
     -o "$work/bin/$program" "./cmd/$program"
 done
 
+stage "kine $KINE_VERSION"
+fetch kine github.com/k3s-io/kine "$KINE_VERSION"
+go build -ldflags "-s -w" -o "$work/bin/kine" .
+
 stage "CoreDNS $COREDNS_VERSION"
 fetch coredns github.com/coredns/coredns "$COREDNS_VERSION"
 go build -ldflags "-s -w" -o "$work/bin/coredns" .
@@ -78,7 +82,7 @@ images="$work/out/k3s-airgap-images-$(go env GOARCH).tar.zst"
 
 stage "Kubernetes $KUBERNETES_VERSION"
 (cd "$work/bin" && ./pack bundle "$work/k3s/internal/bundle/assets/bundle.tar.zst" \
-  containerd containerd-shim-runc-v2 ctr runc ptp bridge loopback host-local portmap)
+  containerd containerd-shim-runc-v2 ctr runc kine ptp bridge loopback host-local portmap)
 component=k8s.io/component-base/version
 minor=${KUBERNETES_VERSION#v1.} minor=${minor%%.*}
 go build -o "$work/out/k3s.tmp" -ldflags "-s -w -X main.version=$K3S_VERSION -X main.kubernetes=$KUBERNETES_VERSION \

@@ -35,7 +35,8 @@ type Config struct {
 	SnapshotCron    string // when a snapshot is saved; empty for never
 	SnapshotKeep    int    // of those
 	S3              S3
-	Datastore       []string // URLs of an etcd that is not k3s' own
+	Datastore       []string // what is given in place of k3s' own etcd: another one's URLs, or one of a database
+	Database        string   // the latter
 	DatastoreCA     string   // files to reach it with
 	DatastoreCert   string
 	DatastoreKey    string
@@ -245,10 +246,13 @@ func build(role string, values map[string][]string) (*Config, error) {
 			return nil, fmt.Errorf("etcd-s3 without a bucket: give etcd-s3-bucket")
 		}
 	}
-	for _, url := range c.Datastore {
-		if !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://") {
-			scheme, _, _ := strings.Cut(url, ":")
-			return nil, fmt.Errorf("datastore-endpoint with %s: is not in this stand-in for k3s: it knows etcd, such as https://10.0.0.1:2379", scheme)
+	if len(c.Datastore) > 0 {
+		switch scheme, _, _ := strings.Cut(c.Datastore[0], ":"); scheme {
+		case "http", "https":
+		case "postgres", "postgresql", "mysql":
+			c.Database = one("datastore-endpoint")
+		default:
+			return nil, fmt.Errorf("datastore-endpoint with %s: is not in this stand-in for k3s: it knows etcd (https://), postgres:// and mysql://", scheme)
 		}
 	}
 	return c, c.complete()

@@ -96,14 +96,19 @@ func TestTokensComeFromFiles(t *testing.T) {
 	}
 }
 
-func TestAnotherDatastoreThanEtcdIsRefused(t *testing.T) {
-	file := write(t, map[string]string{"config.yaml": "datastore-endpoint: postgres://k3s:secret@db/k3s\nnode-ip: 10.0.0.1\n"})
+func TestDatastoresAreKnownByTheirScheme(t *testing.T) {
+	file := write(t, map[string]string{"config.yaml": "datastore-endpoint: nats://k3s:secret@db\nnode-ip: 10.0.0.1\n"})
 	_, _, err := Load(Server, []string{"--config", file})
 	if err == nil || !strings.Contains(err.Error(), "datastore-endpoint") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
 	}
 	file = write(t, map[string]string{"config.yaml": "datastore-endpoint: https://a:2379,https://b:2379\nnode-ip: 10.0.0.1\n"})
 	if c, _, err := Load(Server, []string{"--config", file}); err != nil || !slices.Equal(c.Datastore, []string{"https://a:2379", "https://b:2379"}) {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	endpoint := "mysql://k3s:a,b@tcp(db:3306)/k3s"
+	file = write(t, map[string]string{"config.yaml": "datastore-endpoint: " + endpoint + "\nnode-ip: 10.0.0.1\n"})
+	if c, _, err := Load(Server, []string{"--config", file}); err != nil || c.Database != endpoint {
 		t.Errorf("got %+v, %v", c, err)
 	}
 }

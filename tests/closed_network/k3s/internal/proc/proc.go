@@ -64,16 +64,22 @@ func (g *Group) Failed() <-chan error { return g.failed }
 
 // Self starts this executable under a component's name.
 func (g *Group) Self(name string, args ...string) error {
-	return g.start(name, "/proc/self/exe", args)
+	return g.start(name, "/proc/self/exe", args, nil)
 }
 
 // Program starts a program by path.
 func (g *Group) Program(path string, args ...string) error {
-	return g.start(filepath.Base(path), path, args)
+	return g.start(filepath.Base(path), path, args, nil)
 }
 
-func (g *Group) start(name, path string, args []string) error {
-	cmd := &exec.Cmd{Path: path, Args: append([]string{name}, args...), Env: g.env}
+// Secretly starts a program by path with variables that no list of processes
+// shows.
+func (g *Group) Secretly(env []string, path string, args ...string) error {
+	return g.start(filepath.Base(path), path, args, env)
+}
+
+func (g *Group) start(name, path string, args, env []string) error {
+	cmd := &exec.Cmd{Path: path, Args: append([]string{name}, args...), Env: append(slices.Clone(g.env), env...)}
 	// Pdeathsig: should k3s be killed, its children go too. Setpgid: a
 	// terminal's ^C reaches k3s alone, which ends them in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

@@ -161,7 +161,9 @@ func (s *state) rotate(ctx context.Context, client *clientv3.Client, secret stri
 	if err := s.storeBootstrap(ctx, client, secret); err != nil {
 		return err
 	}
-	if _, err := client.Delete(ctx, bootstrapKey(s.secret)); err != nil {
+	// The one form of deletion that kine knows too.
+	former := bootstrapKey(s.secret)
+	if _, err := client.Txn(ctx).Then(clientv3.OpGet(former), clientv3.OpDelete(former)).Commit(); err != nil {
 		return err
 	}
 	s.secret = secret

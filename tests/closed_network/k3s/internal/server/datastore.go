@@ -15,6 +15,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"wasinn.cluster/tests/closed_network/k3s/internal/config"
+	"wasinn.cluster/tests/closed_network/k3s/internal/proc"
 	"wasinn.cluster/tests/closed_network/k3s/internal/supervisor"
 )
 
@@ -25,6 +27,9 @@ type access struct{ ca, cert, key string }
 func (e *etcd) external() bool { return len(e.c.Datastore) > 0 }
 
 func (e *etcd) urls() []string {
+	if e.c.Database != "" {
+		return []string{"unix://" + kineSocket(e.c)}
+	}
 	if e.external() {
 		return e.c.Datastore
 	}
@@ -32,6 +37,9 @@ func (e *etcd) urls() []string {
 }
 
 func (e *etcd) access() access {
+	if e.c.Database != "" {
+		return access{} // nobody else gets at the socket
+	}
 	if e.external() {
 		return access{e.c.DatastoreCA, e.c.DatastoreCert, e.c.DatastoreKey}
 	}
@@ -57,6 +65,26 @@ func (a access) config() (*tls.Config, error) {
 		config.Certificates = []tls.Certificate{pair}
 	}
 	return config, nil
+}
+
+func kineSocket(c *config.Config) string { return filepath.Join(c.DataDir, "server", "kine", "socket") }
+
+// startKine puts etcd's protocol before a database; in k3s it is a part of the
+// same program.
+func startKine(c *config.Config, g *proc.Group) error {
+	if c.Database == "" {
+		return nil
+	}
+	socket := kineSocket(c)
+	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
+		return err
+	}
+	if err := os.Remove(socket); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	env := []string{"KINE_ENDPOINT=" + c.Database, "KINE_CA_FILE=" + c.DatastoreCA, "KINE_CERT_FILE=" + c.DatastoreCert, "KINE_KEY_FILE=" + c.DatastoreKey}
+	program := filepath.Join(c.DataDir, "data", "current", "bin", "kine")
+	return g.Secretly(env, program, "--listen-address=unix://"+socket, "--metrics-bind-address=0")
 }
 
 // flags are the API server's for the datastore.

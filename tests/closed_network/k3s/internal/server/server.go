@@ -35,6 +35,9 @@ type Server struct {
 
 // Start brings the control plane up and returns once its API is ready.
 func Start(ctx context.Context, c *config.Config, g *proc.Group) (*Server, error) {
+	if err := startKine(c, g); err != nil {
+		return nil, err
+	}
 	s, err := prepare(ctx, c)
 	if err != nil {
 		return nil, err
