@@ -35,7 +35,9 @@ ALTER SYSTEM SET ssl = on;
 ALTER SYSTEM SET ssl_cert_file = '{FOLDER}/cert.pem';
 ALTER SYSTEM SET ssl_key_file = '{FOLDER}/key.pem';
 """
-MARIADB_SETTINGS = f"[mariadbd]\nbind-address = 0.0.0.0\nssl_cert = {FOLDER}/cert.pem\nssl_key = {FOLDER}/key.pem\n"
+MARIADB_SETTINGS = (
+    f"[mariadbd]\nbind-address = 0.0.0.0\nskip-name-resolve\nssl_cert = {FOLDER}/cert.pem\nssl_key = {FOLDER}/key.pem\n"
+)
 MARIADB = f"""\
 CREATE DATABASE kubernetes;
 CREATE USER k3s@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL;
@@ -57,7 +59,7 @@ class Database(Cluster):
 def postgresql(on: On, address: str) -> tuple[str, str]:
     """Start it; gives its endpoint and the line that counts."""
     hba = "$(ls -d /etc/postgresql/*/main)/pg_hba.conf"
-    on("node2", f"chown -R postgres {FOLDER} && echo 'hostssl kubernetes k3s all scram-sha-256' >>{hba}")
+    on("node2", f"chown -R postgres {FOLDER} && echo 'hostssl all k3s all scram-sha-256' >>{hba}")
     on("node2", "systemctl start postgresql && su postgres -c psql", stdin=POSTGRES)
     on("node2", "systemctl restart postgresql")
     return (
