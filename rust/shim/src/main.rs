@@ -13,6 +13,7 @@ mod instance;
 mod module;
 mod plugins;
 mod preload;
+mod remains;
 
 use std::{path::Path, process::ExitCode};
 
@@ -43,10 +44,17 @@ fn main() -> ExitCode {
     if is_daemon(&arguments) {
         Plugins::load(&config);
     }
+    let clears = cleans_up(&arguments);
+    if clears {
+        // containerd logs what is written here, and asks for the answer all the same.
+        if let Err(error) = remains::clear(&arguments, Path::new(".")) {
+            eprintln!("containerd-shim-wasmedge: {error:#}");
+        }
+    }
     let log_level = config.unwrap_or_default().log_level;
     WasmEdgeShim::run(ShimConfig {
         default_log_level: log_level,
-        no_setup_logger: cleans_up(&arguments),
+        no_setup_logger: clears,
     });
     ExitCode::SUCCESS
 }

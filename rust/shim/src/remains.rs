@@ -1,0 +1,93 @@
+// SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
+// SPDX-License-Identifier: Apache-2.0
+
+//! What is left of a container whose shim died: its process, its cgroup and the runtime's notes about it. runwasi leaves
+//! them, so that a model goes on with its memory and its port, and Kubernetes starts another one beside it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use libcontainer::container::Container;
+use serde::Deserialize;
+
+/// Where runwasi keeps its notes, unless the runtime's options name another folder
+/// (containerd-shimkit, `InstanceConfig::determine_rootdir`).
+const ROOT: &str = "/run/containerd/wasmedge";
+
+#[derive(Deserialize)]
+struct Options {
+    root: Option<PathBuf>,
+}
+
+/// Ends the container and takes away what it had; one that left nothing is no error.
+///
+/// `arguments` are containerd's, `bundle` is its folder of the container: this process' own one.
+pub fn clear(arguments: &[String], bundle: &Path) -> Result<()> {
+    let Some(notes) = notes(arguments, bundle)? else {
+        return Ok(());
+    };
+    if !notes.join("state.json").exists() {
+        return Ok(());
+    }
+    Container::load(notes.clone())
+        .and_then(|mut container| container.delete(true))
+        .with_context(|| format!("{} cannot be cleared away", notes.display()))
+}
+
+/// The folder of the runtime's notes about this container.
+fn notes(arguments: &[String], bundle: &Path) -> Result<Option<PathBuf>> {
+    let (Some(namespace), Some(id)) = (value(arguments, "namespace"), value(arguments, "id"))
+    else {
+        return Ok(None);
+    };
+    let options = bundle.join("options.json");
+    let root = match options.exists() {
+        true => serde_json::from_slice::<Options>(&std::fs::read(&options)?)?.root,
+        false => None,
+    };
+    let root = root.unwrap_or_else(|| ROOT.into());
+    Ok(Some(root.join(namespace).join(id)))
+}
+
+/// What follows `-name`.
+fn value<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
+    let is_it =
+        |argument: &String| argument.trim_start_matches('-') == name && argument.starts_with('-');
+    let place = arguments.iter().position(is_it)?;
+    arguments.get(place + 1).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn notes_are_found_as_they_were_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = words("-namespace k8s.io -address /run/a.sock -id id1 -bundle /b delete");
+        let found = |arguments| notes(arguments, folder.path()).unwrap();
+        assert_eq!(
+            found(&arguments),
+            Some("/run/containerd/wasmedge/k8s.io/id1".into())
+        );
+        assert_eq!(found(&words("-namespace k8s.io delete")), None);
+        std::fs::write(folder.path().join("options.json"), r#"{"root": "/r"}"#).unwrap();
+        assert_eq!(found(&arguments), Some("/r/k8s.io/id1".into()));
+    }
+
+    #[test]
+    fn a_container_that_left_nothing_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().display();
+        std::fs::write(
+            folder.path().join("options.json"),
+            format!(r#"{{"root": "{root}"}}"#),
+        )
+        .unwrap();
+        clear(&words("-namespace n -id i delete"), folder.path()).unwrap();
+    }
+}
