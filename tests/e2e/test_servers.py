@@ -22,8 +22,7 @@ from tests.machines.engine import docker
 from .cluster import Cluster, changes
 from .waiting import wait_for
 
-# TODO: 34 once it has passed whole on the roles as they are now; until then make test-full alone runs it.
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(45)]
 
 PRIVATE = ("/var/lib/rancher/k3s/server/token", "/etc/rancher/k3s/token", "/etc/rancher/k3s/config.yaml")
 
