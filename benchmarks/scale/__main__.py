@@ -34,7 +34,7 @@ def main() -> int:
     args = _arguments()
     try:
         collection.install()
-        runs = [_run(hosts, args) for hosts in args.hosts]
+        runs = [run(hosts, args.forks, args.tags) for hosts in args.hosts]
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -67,9 +67,10 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _run(hosts: int, args: argparse.Namespace) -> report.Run:
-    """One run, from nothing.
+def run(hosts: int, forks: int, tags: str = "") -> report.Run:
+    """One run, from nothing, of the collection as it is installed.
 
+    :param tags: of the only parts to run, with commas between them.
     :raises Failure: where the playbook fails.
     """
     folder = OUTPUT / str(hosts)
@@ -80,10 +81,10 @@ def _run(hosts: int, args: argparse.Namespace) -> report.Run:
     try:
         done = playbook.run_playbook(
             "site",
-            *(["--tags", args.tags] if args.tags else []),
+            *(["--tags", tags] if tags else []),
             inventory=inventory,
             extra_vars=variables,
-            env={"ANSIBLE_FORKS": str(args.forks), "ANSIBLE_PIPELINING": "1", **table.environment(times)},
+            env={"ANSIBLE_FORKS": str(forks), "ANSIBLE_PIPELINING": "1", **table.environment(times)},
             artifacts_mirror=variables["artifacts_mirror"],
             say=lambda line: None,
             started=lambda child: watch.start(child.pid),
@@ -95,18 +96,20 @@ def _run(hosts: int, args: argparse.Namespace) -> report.Run:
         raise Failure(
             f"The playbook failed for {hosts} hosts; its last words ({_relative(folder)}/output.txt):\n{done.output[-2000:]}"
         )
-    run = report.Run(
+    made = report.Run(
         hosts=hosts,
         seconds=done.seconds,
-        forks=args.forks,
+        forks=forks,
         workers=watch.workers,
         own_mib=watch.own_mib,
         rss_mib=watch.rss_mib,
         pss_mib=watch.pss_mib,
         costs=table.read(times),
     )
-    print(f"{hosts} hosts: {run.seconds:.0f} s, {run.results} results, {run.cpu:.0f} s of processor time", flush=True)
-    return run
+    print(
+        f"{hosts} hosts: {made.seconds:.0f} s, {made.results} results, {made.cpu:.0f} s of processor time", flush=True
+    )
+    return made
 
 
 def _relative(path: Path) -> Path:

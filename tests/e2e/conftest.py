@@ -126,6 +126,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_machines",
         "test_crates",
         "test_build",
+        "test_scale",
         "test_openai",
         "test_molecule",
         "test_journey",
