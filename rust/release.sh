@@ -89,8 +89,11 @@ build_shim() { # architecture
   cargo fetch --locked --target "$target" --target "$(host_target)" --manifest-path "$rust/Cargo.toml"
   describe containerd-shim-wasmedge "$target"
   bash "$rust/shim/build.sh" "$folder" build --release "${cross[@]}"
-  mkdir -p "$folder/about/patches/containerd-shimkit"
-  cp "$rust"/shim/patches/*.patch "$folder/about/patches/containerd-shimkit/"
+  local crate version
+  while read -r crate version; do
+    mkdir -p "$folder/about/patches/$crate"
+    cp "$rust/shim/patches/$crate"-*.patch "$folder/about/patches/$crate/"
+  done < <(grep -v '^#' "$rust/shim/patches/crates")
   install -m 0755 "$made/$name" "$folder/$name"
   readelf -d "$folder/$name" | grep -q 'RUNPATH.*/opt/wasinn/wasmedge/current/lib64' || {
     echo "The shim has no RUNPATH to the node's libwasmedge: see rust/shim/build.rs." >&2; exit 1; }

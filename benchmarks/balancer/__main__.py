@@ -94,7 +94,7 @@ def _set_up(args: argparse.Namespace) -> tuple[Plan, list[str]]:
     print("building the balancer and the upstream as native programs", flush=True)
     ctx.builder(NATIVE)
     wasm = place(ctx.mirror, balancer.COMPILED)
-    with tarfile.open(place(ctx.mirror, f"{shim.RELEASE}/{shim.ARCHIVE}")) as archive:
+    with tarfile.open(place(ctx.mirror, f"{recipe.RELEASE}/{shim.ARCHIVE}")) as archive:
         archive.extractall(ctx.work / "shim", filter="data")
     files = {
         "balancer.wasm": wasm,

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.closed_network import mirror
-from tests.closed_network.builds import k3s, k3s_previous, own_previous, shim
+from tests.closed_network import mirror, recipe
+from tests.closed_network.builds import k3s, k3s_previous, own_previous
 from tests.machines import machines
 from tests.machines.engine import docker
 
@@ -28,7 +28,7 @@ from .test_journey import STATIC_SHIM
 MODEL = "smollm2-135m-instruct"
 PORT = 30080
 OLD, NEW = (f"{version}+k3s1" for version in (k3s_previous.KUBERNETES, k3s.VERSIONS["KUBERNETES_VERSION"]))
-OLD_SHIM, NEW_SHIM = own_previous.VERSION, shim.VERSION
+OLD_SHIM, NEW_SHIM = own_previous.VERSION, recipe.VERSION
 
 pytestmark = [pytest.mark.in_order, pytest.mark.slow(30)]
 

@@ -1,10 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 // SPDX-License-Identifier: Apache-2.0
 
-//! What is left of a container whose shim died: its process, its cgroup and the runtime's notes about it. runwasi leaves
-//! them, so that a model goes on with its memory and its port, and Kubernetes starts another one beside it.
+//! What is left of a container whose shim died: its process, its cgroup, the runtime's notes about it and the shim's socket.
+//! runwasi leaves them, so that a model goes on with its memory and its port, and Kubernetes starts another one beside it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use libcontainer::container::Container;
@@ -23,6 +26,7 @@ struct Options {
 ///
 /// `arguments` are containerd's, `bundle` is its folder of the container: this process' own one.
 pub fn clear(arguments: &[String], bundle: &Path) -> Result<()> {
+    remove_socket(bundle)?;
     let Some(notes) = notes(arguments, bundle)? else {
         return Ok(());
     };
@@ -32,6 +36,19 @@ pub fn clear(arguments: &[String], bundle: &Path) -> Result<()> {
     Container::load(notes.clone())
         .and_then(|mut container| container.delete(true))
         .with_context(|| format!("{} cannot be cleared away", notes.display()))
+}
+
+/// The shim's socket goes, unless somebody answers there: the containers of a pod share one shim.
+fn remove_socket(bundle: &Path) -> Result<()> {
+    let Ok(address) = std::fs::read_to_string(bundle.join("address")) else {
+        return Ok(());
+    };
+    let socket = Path::new(address.trim().trim_start_matches("unix://"));
+    if socket.exists() && UnixStream::connect(socket).is_err() {
+        std::fs::remove_file(socket)
+            .with_context(|| format!("{} cannot be removed", socket.display()))?;
+    }
+    Ok(())
 }
 
 /// The folder of the runtime's notes about this container.
@@ -77,6 +94,23 @@ mod tests {
         assert_eq!(found(&words("-namespace k8s.io delete")), None);
         std::fs::write(folder.path().join("options.json"), r#"{"root": "/r"}"#).unwrap();
         assert_eq!(found(&arguments), Some("/r/k8s.io/id1".into()));
+    }
+
+    #[test]
+    fn a_socket_goes_once_nobody_answers_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        std::fs::write(
+            folder.path().join("address"),
+            format!("unix://{}", socket.display()),
+        )
+        .unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        remove_socket(folder.path()).unwrap();
+        assert!(socket.exists());
+        drop(listener);
+        remove_socket(folder.path()).unwrap();
+        assert!(!socket.exists());
     }
 
     #[test]

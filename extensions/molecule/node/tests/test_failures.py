@@ -23,6 +23,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.failures import cla
 from ansible_collections.wasinn.cluster.plugins.module_utils.probe import from_shim
 from test_shim import CTR, Containers
 
+from tests.closed_network import recipe
 from tests.closed_network.builds import plugin, shim
 from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place
@@ -111,7 +112,7 @@ def machine(host) -> Iterator[Machine]:
     (image,) = [name for name in images if "/probe:" in name]
     host.check_output(f"rm -rf {BROKEN} && mkdir {BROKEN} && cp -al $(readlink -f {ACTIVE}) {COPY}")
     found = Machine(host, model, image)
-    found.put(place(MIRROR, f"{shim.RELEASE}/wasinn-probe-{shim.VERSION}.wasm"), MODULE)
+    found.put(place(MIRROR, f"{recipe.RELEASE}/wasinn-probe-{recipe.VERSION}.wasm"), MODULE)
     yield found
     host.run(f"rm -rf {BROKEN}")
 
@@ -245,7 +246,7 @@ def test_a_shim_that_containerd_does_not_find(machine, away):
 
 
 def test_a_shim_for_another_architecture(machine, away, tmp_path):
-    content = bytearray(released(f"{shim.RELEASE}/{shim.ARCHIVE}", Path(SHIM).name, tmp_path).read_bytes())
+    content = bytearray(released(f"{recipe.RELEASE}/{shim.ARCHIVE}", Path(SHIM).name, tmp_path).read_bytes())
     content[18:20] = (183).to_bytes(2, "little")  # e_machine: EM_AARCH64
     (tmp_path / "shim").write_bytes(content)
     away(SHIM)

@@ -187,7 +187,9 @@ def test_a_shim_that_is_killed_takes_its_container_along(host, containers):
     assert counted(host) != before
     # The oldest of the two: the container's process is the shim's child and looks like it.
     host.check_output("kill -KILL $(pgrep -o -f 'shim-wasmedge.*[a]lone')")
-    host.check_output(f"for i in $(seq 50); do {CTR} containers delete alone 2>/dev/null && exit; sleep 0.2; done; exit 1")
+    host.check_output(
+        f"for i in $(seq 50); do {CTR} containers delete alone 2>/dev/null && exit; sleep 0.2; done; exit 1"
+    )
     host.check_output("sleep 1")
     assert counted(host) == before
 
