@@ -89,8 +89,8 @@ build_shim() { # architecture
   cargo fetch --locked --target "$target" --target "$(host_target)" --manifest-path "$rust/Cargo.toml"
   describe containerd-shim-wasmedge "$target"
   bash "$rust/shim/build.sh" "$folder" build --release "${cross[@]}"
-  local crate version
-  while read -r crate version; do
+  local crate
+  while read -r crate _; do
     mkdir -p "$folder/about/patches/$crate"
     cp "$rust/shim/patches/$crate"-*.patch "$folder/about/patches/$crate/"
   done < <(grep -v '^#' "$rust/shim/patches/crates")
