@@ -22,11 +22,18 @@ struct Options {
     root: Option<PathBuf>,
 }
 
-/// Ends the container and takes away what it had; one that left nothing is no error.
+/// Takes all of it away; a container that left nothing is no error.
 ///
 /// `arguments` are containerd's, `bundle` is its folder of the container: this process' own one.
 pub fn clear(arguments: &[String], bundle: &Path) -> Result<()> {
+    let ended = end(arguments, bundle);
+    // After it: the container's process was forked from the shim, and listens there as long as it lives.
     remove_socket(bundle)?;
+    ended
+}
+
+/// Ends the container and takes away its cgroup and the notes.
+fn end(arguments: &[String], bundle: &Path) -> Result<()> {
     let Some(notes) = notes(arguments, bundle)? else {
         return Ok(());
     };
