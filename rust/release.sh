@@ -38,13 +38,13 @@ inputs() {
 }
 
 # The shim's and the probe's work is done in libwasmedge and its plugins; every request goes through the balancer, so it is
-# built to be fast; the watcher waits, so it is built to be small. Codegen units are cargo's 16 where nothing else is said: no
-# matter of how many processors there are.
+# built to be fast; the watcher waits, so it is built to be small. In one codegen unit the shim would take half an hour; cargo's
+# 16 do not depend on the processors either.
 profile() {
+  [ "$1" = shim ] || echo CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
   case $1 in
-    probe) echo CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 ;;
-    balancer) printf '%s\n' CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_LTO=fat ;;
-    watcher) printf '%s\n' CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat ;;
+    balancer) printf '%s\n' CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_LTO=fat ;;
+    watcher) printf '%s\n' CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat ;;
   esac
 }
 
