@@ -96,7 +96,7 @@ def clean(_args: list[str]) -> int:
 def distclean(args: list[str]) -> int:
     """All of it, the images and everything below .cache too."""
     if engine.answers():
-        for each in (image.NODE, image.OLDER_NODE, image.GUARDED_NODE, image.DATABASE_NODE, image.BUILDER):
+        for each in image.ALL:
             image.remove(each)
     clean(args)
     for child in Path(CACHE).iterdir():

@@ -72,6 +72,7 @@ DATABASE_NODE = replace(
     packages=f"{NODE.packages} postgresql mariadb-server",
     hooks=(*NODE.hooks, 'chroot "$1" systemctl disable postgresql mariadb'),
 )
+ALL = (NODE, OLDER_NODE, GUARDED_NODE, DATABASE_NODE, BUILDER)
 
 
 def ensure(image: Image, say: Callable[[str], None] = print) -> str:
