@@ -47,9 +47,9 @@ class Guarded(Cluster):
     address: str
     playbook: Path
 
-    def open(self, ports: list[int], *args: str, trusted: bool = True) -> str:
-        """Run the module; gives the firewall that it found, and how much it changed: ``ufw, changed``."""
-        wanted = {"openings": [{"ports": ports}] if ports else [], "trusted": [PODS] if ports and trusted else []}
+    def open(self, ports: list[int], *args: str) -> str:
+        """Run the module; gives the firewall that it found, and whether it changed: ``ufw changed``."""
+        wanted = {"openings": [{"ports": ports}] if ports else [], "trusted": [PODS] if ports else []}
         tasks: list[dict[str, Any]] = [
             {"wasinn.cluster.firewall_openings": wanted, "register": "done", "name": "Open"},
             {

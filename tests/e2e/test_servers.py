@@ -57,7 +57,8 @@ class Servers(Cluster):
 
     def wait(self, node: str, line: str) -> None:
         """Until a shell line succeeds on a machine, which may be starting."""
-        wait_for(lambda: self.run(node, line, check=False).returncode == 0, 120, f"{node}: {line}")
+        ask = partial(self.run, node, line, check=False)
+        wait_for(lambda: ask().returncode == 0, 120, lambda: f"{node}: {line}: {ask()}")
 
     def answers(self) -> bool:
         """Whether the last run's report has the model's answer."""

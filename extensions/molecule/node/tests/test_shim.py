@@ -201,6 +201,8 @@ def test_containerd_starts_over_shims_that_died(host, containers):
     host.check_output(f"for i in 1 2 3; do {RUN} --detach {image} dead$i /sleeps.wasm || exit; done")
     host.check_output("systemctl kill --signal SIGKILL containerd; sleep 1; systemctl start containerd")
     host.check_output("for i in $(seq 15); do timeout 5 ctr version >/dev/null 2>&1 && exit; sleep 1; done; exit 1")
-    host.check_output(f"for i in 1 2 3; do {CTR} containers delete dead$i || exit; done; sleep 1")
+    host.check_output(
+        f"for i in 1 2 3; do {CTR} containers delete dead$i || exit; done; ! pgrep -f 'shim-wasmedge.*[d]ead' && sleep 1"
+    )
     assert counted(host) == before
     assert containers.run("again", wasm_modules.ends(0)).rc == 0
