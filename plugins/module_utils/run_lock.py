@@ -83,14 +83,14 @@ def take(path: str, me: Holder, over: Mapping[str, t.Any] | None, lease: float, 
     """Makes the machine *me*'s, or renews that; returns who has it instead.
 
     :param over: a holder whose run is known to have ended.
-    :param lease: seconds after which what was not renewed is taken for stale.
+    :param lease: seconds after which what was not renewed is taken for stale; so is what claims to be renewed that far ahead.
     """
-    now = time.time()
     with _open(path) as stream:
+        now = time.time()  # not before the wait for the file: whoever had it meanwhile would seem to come from the future
         found = _parse(stream.read())
         mine = found is not None and found.process == me.process
         if found is not None and not mine:
-            stale = (over is not None and found.process == parse(over).process) or not 0 <= now - found.renewed < lease
+            stale = (over is not None and found.process == parse(over).process) or abs(now - found.renewed) >= lease
             if not (stale or steal):
                 return found
         since = found.since if found is not None and mine else now
