@@ -40,7 +40,7 @@ options:
     elements: str
     default: []
   network_namespaces:
-    description: Beginning of the names of network namespaces to remove. Empty removes none.
+    description: Beginning of the names of network namespaces to remove, with both ends of their veth pairs. Empty removes none.
     type: str
     default: ""
   nftables:
@@ -100,6 +100,7 @@ removed:
   sample: {"processes": [812, 840], "mounts": ["/run/k3s/containerd/x/rootfs"], "interfaces": ["cni0"]}
 """
 
+import json
 import os
 from typing import Any
 
@@ -134,11 +135,21 @@ def pod_routes(module: AnsibleModule, networks: list[str]) -> list[str]:
     """Return the destinations of the routes into the networks."""
     if not networks:
         return []
-    _rc, out, _err = module.run_command([module.get_bin_path("ip", required=True), "-json", "route", "show"])
+    ip = module.get_bin_path("ip", required=True)
+    listings = [module.run_command([ip, version, "-json", "route", "show"])[1] for version in ("-4", "-6")]
     try:
-        return cleanup.routes_into(networks, out)
+        return [destination for listing in listings for destination in cleanup.routes_into(networks, listing)]
     except ValueError as exc:
         module.fail_json(msg=f"{exc}. Remedy: write networks like 10.42.0.0/16.")
+
+
+def remove_pairs(module: AnsibleModule, ip: str, namespace: str) -> None:
+    """Remove a namespace's ends of veth pairs, and so the host's: sockets of ended processes that wait for an answer, as behind
+    a firewall that drops it, keep a namespace alive for minutes after its name is gone (tcp(7), tcp_orphan_retries)."""
+    _rc, out, _err = module.run_command([ip, "-netns", namespace, "-json", "link", "show", "type", "veth"])
+    for link in json.loads(out or "[]"):
+        if "ifname" in link:  # iproute2 before 5.0 has an empty item for each link of another type
+            module.run_command([ip, "-netns", namespace, "link", "delete", link["ifname"]])
 
 
 def remove(module: AnsibleModule, found: dict[str, list[Any]]) -> None:
@@ -148,6 +159,8 @@ def remove(module: AnsibleModule, found: dict[str, list[Any]]) -> None:
     except TimeoutError as exc:
         module.fail_json(msg=str(exc))
     ip = module.get_bin_path("ip", required=bool(found["interfaces"] or found["network_namespaces"] or found["routes"]))
+    for namespace in found["network_namespaces"]:
+        remove_pairs(module, ip, namespace)
     for point in cleanup.mounts_under(module.params["mounts"]):
         module.run_command([module.get_bin_path("umount", required=True), "--lazy", point])
     for namespace in found["network_namespaces"]:

@@ -38,7 +38,7 @@ COMMANDS = {
     "run": "ls /run /run/netns 2>/dev/null | sort",
     "units": "systemctl list-unit-files --no-legend --plain | sort; systemctl list-units --type service --no-legend --plain "
     "| cut -d' ' -f1 | grep -v '^user' | sort",
-    "interfaces": "ip -brief link | cut -d@ -f1 | awk '{print $1}' | sort; ip route | sort",
+    "interfaces": "ip -brief link | cut -d@ -f1 | awk '{print $1}' | sort; ip route | sort; ip -6 route | sed 's/ expires [0-9]*sec//' | sort",
     # Rules: an empty chain that lets everything through is left by whoever calls iptables.
     "firewall": r"nft list ruleset | grep -vE '^\s*(table .*|chain .*|type .*|\}|#.*)?$' "
     "| sed -E 's/counter packets [0-9]+ bytes [0-9]+ //; s/^\\s+//' | sort",

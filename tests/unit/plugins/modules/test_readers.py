@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +19,15 @@ MODULES = Path(__file__).parents[4] / "plugins" / "modules"
 CACHE = Path(__file__).parents[4] / ".cache"
 
 
-def run(name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
+def run(name: str, check: bool = False, within: tuple[str, ...] = (), **arguments: Any) -> dict[str, Any]:
+    """The module's answer.
+
+    :param within: words before the command that runs it.
+    """
     pytest.importorskip("ansible.module_utils.basic")
     arguments = {**arguments, "_ansible_check_mode": check, "_ansible_remote_tmp": "/tmp"}
     done = subprocess.run(
-        [sys.executable, str(MODULES / f"{name}.py")],
+        [*within, sys.executable, str(MODULES / f"{name}.py")],
         input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
         capture_output=True,
         text=True,
@@ -128,3 +133,27 @@ def test_gpu_info() -> None:
     (item,) = run("gpu_info", required=True)["findings"] if not has else [{"check": "gpu_missing"}]
     assert item["check"] == "gpu_missing"
     assert has or run("gpu_info", required=True, fail_on_findings=True)["failed"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="only root makes network namespaces, with ip")
+def test_node_cleanup_takes_both_ends_of_a_pods_interface(tmp_path: Path) -> None:
+    """Though something keeps the pod's network namespace alive, as sockets do that wait for an answer."""
+    links = tmp_path / "links"
+    script = f"""
+      mount -t tmpfs none /run && ip netns add cni-pod && ip netns add other
+      ip link add veth-pod type veth peer name eth0 netns cni-pod && ip link add veth-other type veth peer name eth0 netns other
+      ip link set lo up && ip route add fd52::/64 dev lo && ip route add 10.52.0.0/24 dev lo
+      ip netns exec cni-pod sleep 60 &
+      "$@"; (ip -brief link; ip route; ip -6 route) >{links}; kill $!
+    """
+    answer = run(
+        "node_cleanup",
+        within=("unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", script, "-"),
+        network_namespaces="cni-",
+        mounts=["/run/netns/cni-"],
+        routes=["10.52.0.0/16", "fd52::/56"],
+    )
+    assert answer["removed"]["network_namespaces"] == ["cni-pod"]
+    left = links.read_text()
+    assert "veth-other" in left
+    assert [word for word in ("veth-pod", "10.52.", "fd52:") if word in left] == []
