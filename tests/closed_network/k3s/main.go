@@ -119,7 +119,7 @@ func node(role string, args []string) error {
 	for _, warning := range warnings {
 		log.Print(warning)
 	}
-	log.Printf("%s %s, stand-in on upstream Kubernetes %s, node %s (%s)", role, version, kubernetes, c.NodeName, c.NodeIP)
+	log.Printf("%s %s, stand-in on upstream Kubernetes %s, node %s (%s)", role, version, kubernetes, c.NodeName, c.NodeIP())
 	signals, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	ctx, cancel := context.WithCancelCause(signals)

@@ -10,6 +10,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"k8s.io/client-go/kubernetes"
@@ -37,7 +38,7 @@ type Agent struct {
 
 // New prepares the machine.
 func New(c *config.Config, g *proc.Group, bin string) (*Agent, error) {
-	return &Agent{c: c, g: g, bin: bin, dir: filepath.Join(c.DataDir, "agent")}, prepareMachine(c.ProtectKernel)
+	return &Agent{c: c, g: g, bin: bin, dir: filepath.Join(c.DataDir, "agent")}, prepareMachine(len(c.NodeIPs) > 1, c.ProtectKernel)
 }
 
 // StartContainerd runs containerd and imports the images that lie ready.
@@ -80,7 +81,7 @@ func (a *Agent) Join(ctx context.Context, request supervisor.NodeRequest) (*supe
 // the kubeconfigs, which point at server.
 func (a *Agent) Credentials(ctx context.Context, server string, issue Issuer) (*supervisor.NodeReply, error) {
 	file := func(name string) string { return filepath.Join(a.dir, name) }
-	request := supervisor.NodeRequest{Name: a.c.NodeName, Addresses: []string{a.c.NodeIP}}
+	request := supervisor.NodeRequest{Name: a.c.NodeName, Addresses: slices.Clone(a.c.NodeIPs)}
 	if a.c.NodeExternalIP != "" {
 		request.Addresses = append(request.Addresses, a.c.NodeExternalIP)
 	}

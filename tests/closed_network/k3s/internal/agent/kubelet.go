@@ -64,7 +64,7 @@ func (a *Agent) startKubelet(cluster supervisor.Cluster) error {
 	labels := append([]string{"node.kubernetes.io/instance-type=k3s"}, a.c.NodeLabels...)
 	args := []string{
 		"--config=" + path, "--kubeconfig=" + filepath.Join(a.dir, "kubelet.kubeconfig"), "--hostname-override=" + a.c.NodeName,
-		"--node-ip=" + a.c.NodeIP, "--node-labels=" + strings.Join(labels, ","),
+		"--node-ip=" + strings.Join(a.c.NodeIPs, ","), "--node-labels=" + strings.Join(labels, ","),
 	}
 	if len(a.c.NodeTaints) > 0 {
 		args = append(args, "--register-with-taints="+strings.Join(a.c.NodeTaints, ","))

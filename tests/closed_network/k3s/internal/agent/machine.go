@@ -39,8 +39,9 @@ func systemdCgroup() bool {
 	return err == nil && cgroupV2()
 }
 
-// prepareMachine does what upstream's components take for granted.
-func prepareMachine(protectKernel bool) error {
+// prepareMachine does what upstream's components take for granted, of one IP
+// version or both.
+func prepareMachine(both, protectKernel bool) error {
 	if os.Getuid() != 0 {
 		return fmt.Errorf("k3s needs root: start it as root or by its systemd unit")
 	}
@@ -50,8 +51,14 @@ func prepareMachine(protectKernel bool) error {
 			return err
 		}
 	}
-	if err := setKernel("net/ipv4/ip_forward", "1"); err != nil {
-		return fmt.Errorf("%w; pods cannot reach each other without it: in a container remount /proc/sys writable", err)
+	forwarding := []string{"net/ipv4/ip_forward"}
+	if both {
+		forwarding = append(forwarding, "net/ipv6/conf/all/forwarding")
+	}
+	for _, name := range forwarding {
+		if err := setKernel(name, "1"); err != nil {
+			return fmt.Errorf("%w; pods cannot reach each other without it: in a container remount /proc/sys writable", err)
+		}
 	}
 	if protectKernel {
 		return nil // the kubelet itself refuses other values than its own

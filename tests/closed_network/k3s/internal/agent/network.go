@@ -6,10 +6,13 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -19,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/knftables"
 
+	"wasinn.cluster/tests/closed_network/k3s/internal/config"
 	"wasinn.cluster/tests/closed_network/k3s/internal/supervisor"
 )
 
@@ -32,8 +36,10 @@ const table = "k3s-pod-network"
 // veth pairs (CNI's ptp: no bridge, hence no br_netfilter), and every node
 // has a route to each other node's pod range by that node's address.
 func (a *Agent) startNetwork(ctx context.Context, client kubernetes.Interface, cluster supervisor.Cluster) error {
-	if err := masquerade(ctx, cluster.ClusterCIDR); err != nil {
-		return err
+	for _, cidr := range config.Ranges(cluster.ClusterCIDR) {
+		if err := masquerade(ctx, cidr); err != nil {
+			return err
+		}
 	}
 	factory := informers.NewSharedInformerFactory(client, time.Minute)
 	nodes := factory.Core().V1().Nodes()
@@ -45,7 +51,7 @@ func (a *Agent) startNetwork(ctx context.Context, client kubernetes.Interface, c
 				continue
 			}
 			if node.Name == a.c.NodeName {
-				if err := a.writeCNI(node.Spec.PodCIDR); err != nil {
+				if err := a.writeCNI(node.Spec.PodCIDRs); err != nil {
 					log.Printf("the pod network cannot be configured: %v", err)
 				}
 			} else if err := route(node); err != nil {
@@ -69,13 +75,18 @@ func (a *Agent) startNetwork(ctx context.Context, client kubernetes.Interface, c
 	return nil
 }
 
-func (a *Agent) writeCNI(podCIDR string) error {
+func (a *Agent) writeCNI(podCIDRs []string) error {
+	var ranges, routes []any
+	for _, cidr := range podCIDRs {
+		ranges = append(ranges, []any{map[string]any{"subnet": cidr}})
+		routes = append(routes, map[string]any{"dst": everywhere[isIPv6(cidr)]})
+	}
 	data, err := json.MarshalIndent(map[string]any{
 		"name": "cbr0", "cniVersion": "1.0.0",
 		"plugins": []any{
 			map[string]any{"type": "ptp", "ipMasq": false, "ipam": map[string]any{
 				"type": "host-local", "dataDir": "/var/lib/cni/networks",
-				"ranges": []any{[]any{map[string]any{"subnet": podCIDR}}}, "routes": []any{map[string]any{"dst": "0.0.0.0/0"}},
+				"ranges": ranges, "routes": routes,
 			}},
 			map[string]any{"type": "portmap", "backend": "nftables", "capabilities": map[string]any{"portMappings": true}},
 		},
@@ -86,36 +97,50 @@ func (a *Agent) writeCNI(podCIDR string) error {
 	return writeJSON(filepath.Join(cniDir(a.c), "10-flannel.conflist"), append(data, '\n'))
 }
 
-func podRoute(node *corev1.Node) (*netlink.Route, error) {
-	_, pods, err := net.ParseCIDR(node.Spec.PodCIDR)
-	if err != nil {
-		return nil, err
-	}
-	for _, address := range node.Status.Addresses {
-		if address.Type == corev1.NodeInternalIP {
-			return &netlink.Route{Dst: pods, Gw: net.ParseIP(address.Address), Protocol: routeProtocol}, nil
+var everywhere = map[bool]string{false: "0.0.0.0/0", true: "::/0"}
+
+func isIPv6(address string) bool { return strings.Contains(address, ":") }
+
+// podRoutes are those to a node's pods, by its address of the same IP version.
+func podRoutes(node *corev1.Node) (routes []*netlink.Route, err error) {
+	for _, cidr := range node.Spec.PodCIDRs {
+		_, pods, err := net.ParseCIDR(cidr)
+		if err != nil {
+			return nil, err
 		}
+		at := slices.IndexFunc(node.Status.Addresses, func(address corev1.NodeAddress) bool {
+			return address.Type == corev1.NodeInternalIP && isIPv6(address.Address) == isIPv6(cidr)
+		})
+		if at < 0 {
+			return nil, fmt.Errorf("it has no internal address for %s", cidr)
+		}
+		routes = append(routes, &netlink.Route{Dst: pods, Gw: net.ParseIP(node.Status.Addresses[at].Address), Protocol: routeProtocol})
 	}
-	return nil, fmt.Errorf("it has no internal address")
+	return routes, nil
 }
 
 func route(node *corev1.Node) error {
-	wanted, err := podRoute(node)
-	if err != nil {
-		return err
+	wanted, err := podRoutes(node)
+	for _, each := range wanted {
+		err = errors.Join(err, netlink.RouteReplace(each))
 	}
-	return netlink.RouteReplace(wanted)
+	return err
 }
 
 func unroute(node *corev1.Node) {
-	if gone, err := podRoute(node); err == nil {
-		_ = netlink.RouteDel(gone)
+	gone, _ := podRoutes(node)
+	for _, each := range gone {
+		_ = netlink.RouteDel(each)
 	}
 }
 
 // masquerade lets pods speak to the world in the node's name.
 func masquerade(ctx context.Context, clusterCIDR string) error {
-	nft, err := knftables.New(knftables.IPv4Family, table)
+	family, ip, multicast := knftables.IPv4Family, "ip", "224.0.0.0/4"
+	if isIPv6(clusterCIDR) {
+		family, ip, multicast = knftables.IPv6Family, "ip6", "ff00::/8"
+	}
+	nft, err := knftables.New(family, table)
 	if err != nil {
 		return fmt.Errorf("nftables cannot be used: %w", err)
 	}
@@ -123,6 +148,6 @@ func masquerade(ctx context.Context, clusterCIDR string) error {
 	tx.Add(&knftables.Table{})
 	tx.Add(&knftables.Chain{Name: "postrouting", Type: knftables.PtrTo(knftables.NATType), Hook: knftables.PtrTo(knftables.PostroutingHook), Priority: knftables.PtrTo(knftables.SNATPriority)})
 	tx.Flush(&knftables.Chain{Name: "postrouting"})
-	tx.Add(&knftables.Rule{Chain: "postrouting", Rule: knftables.Concat("ip saddr", clusterCIDR, "ip daddr !=", clusterCIDR, "ip daddr != 224.0.0.0/4", "masquerade")})
+	tx.Add(&knftables.Rule{Chain: "postrouting", Rule: knftables.Concat(ip, "saddr", clusterCIDR, ip, "daddr !=", clusterCIDR, ip, "daddr !=", multicast, "masquerade")})
 	return nft.Run(ctx, tx)
 }

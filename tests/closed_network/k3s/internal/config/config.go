@@ -44,11 +44,11 @@ type Config struct {
 	ProtectKernel   bool   // the kernel has to be set up already
 	Registries      string // file of mirrors
 	NodeName        string
-	NodeIP          string
+	NodeIPs         []string // one, or one of each IP version
 	NodeExternalIP  string
 	NodeLabels      []string
 	NodeTaints      []string
-	ClusterCIDR     string
+	ClusterCIDR     string // one, or one of each IP version with a comma between
 	ServiceCIDR     string
 	ClusterDNS      string
 	ClusterDomain   string
@@ -206,7 +206,7 @@ func build(role string, values map[string][]string) (*Config, error) {
 		Role: role, Token: one("token"), AgentToken: one("agent-token"), Server: strings.TrimSuffix(one("server"), "/"), ClusterInit: yes("cluster-init"),
 		ClusterReset: yes("cluster-reset"), RestorePath: one("cluster-reset-restore-path"), SnapshotDir: one("etcd-snapshot-dir"),
 		Datastore: split(values["datastore-endpoint"]), DatastoreCA: one("datastore-cafile"), DatastoreCert: one("datastore-certfile"), DatastoreKey: one("datastore-keyfile"),
-		NodeName: one("node-name"), NodeIP: one("node-ip"), NodeExternalIP: one("node-external-ip"),
+		NodeName: one("node-name"), NodeIPs: split(values["node-ip"]), NodeExternalIP: one("node-external-ip"),
 		NodeLabels: values["node-label"], NodeTaints: values["node-taint"],
 		ClusterCIDR: one("cluster-cidr"), ServiceCIDR: one("service-cidr"), ClusterDNS: one("cluster-dns"), ClusterDomain: one("cluster-domain"),
 		TLSSANs: split(values["tls-san"]), WriteKubeconfig: one("write-kubeconfig"), Disable: split(values["disable"]),
@@ -268,15 +268,13 @@ func (c *Config) complete() error {
 		c.NodeName = host
 	}
 	c.NodeName = strings.ToLower(c.NodeName)
-	for _, cidr := range []string{c.ClusterCIDR, c.ServiceCIDR} {
+	for _, cidr := range append(Ranges(c.ClusterCIDR), Ranges(c.ServiceCIDR)...) {
 		if _, _, err := net.ParseCIDR(cidr); err != nil {
 			return fmt.Errorf("%q is no address range: give cluster-cidr and service-cidr like 10.42.0.0/16", cidr)
 		}
 	}
 	if c.ClusterDNS == "" {
-		_, services, _ := net.ParseCIDR(c.ServiceCIDR)
-		services.IP[len(services.IP)-1] += 10
-		c.ClusterDNS = services.IP.String()
+		c.ClusterDNS = ServiceAddress(Ranges(c.ServiceCIDR)[0], 10)
 	}
 	switch c.FlannelBackend {
 	case "host-gw", "none":
@@ -295,14 +293,27 @@ func (c *Config) complete() error {
 	if c.Server != "" && c.Token == "" {
 		return fmt.Errorf("--token is required to join %s: take it from /var/lib/rancher/k3s/server/node-token there", c.Server)
 	}
-	if c.NodeIP == "" {
+	if len(c.NodeIPs) == 0 {
 		ip, err := ownAddress(c.Server)
 		if err != nil {
 			return err
 		}
-		c.NodeIP = ip
+		c.NodeIPs = []string{ip}
 	}
 	return nil
+}
+
+// NodeIP is the address that other nodes know this one by.
+func (c *Config) NodeIP() string { return c.NodeIPs[0] }
+
+// Ranges are the parts of cluster-cidr or service-cidr.
+func Ranges(joined string) []string { return split([]string{joined}) }
+
+// ServiceAddress is the address that lies so far behind the first of a range.
+func ServiceAddress(cidr string, number byte) string {
+	_, services, _ := net.ParseCIDR(cidr)
+	services.IP[len(services.IP)-1] += number
+	return services.IP.String()
 }
 
 // ownAddress is the address that this machine would use towards the server,

@@ -112,3 +112,14 @@ func TestDatastoresAreKnownByTheirScheme(t *testing.T) {
 		t.Errorf("got %+v, %v", c, err)
 	}
 }
+
+func TestBothVersions(t *testing.T) {
+	file := write(t, map[string]string{"config.yaml": "node-ip: 10.0.0.2,fd00::2\ncluster-cidr: 10.9.0.0/16,fd09::/56\nservice-cidr: 10.8.0.0/16,fd08::/112\n"})
+	c, _, err := Load(Server, []string{"--config=" + file})
+	if err != nil || !slices.Equal(c.NodeIPs, []string{"10.0.0.2", "fd00::2"}) || c.NodeIP() != "10.0.0.2" || c.ClusterDNS != "10.8.0.10" {
+		t.Fatalf("got %+v, %v", c, err)
+	}
+	if first := ServiceAddress(Ranges(c.ServiceCIDR)[1], 1); first != "fd08::1" {
+		t.Errorf("got %s", first)
+	}
+}

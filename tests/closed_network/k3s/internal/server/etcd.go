@@ -34,7 +34,7 @@ type etcd struct {
 }
 
 func newEtcd(c *config.Config, s *state) *etcd {
-	return &etcd{c: c, s: s, name: c.NodeName, peer: "https://" + c.NodeIP + ":2380"}
+	return &etcd{c: c, s: s, name: c.NodeName, peer: "https://" + c.NodeIP() + ":2380"}
 }
 
 func memberExists(serverDir string) bool {
@@ -73,7 +73,7 @@ func (e *etcd) start(ctx context.Context, g *proc.Group) error {
 	}
 	err := g.Self("etcd", append([]string{
 		"--name=" + e.name, "--data-dir=" + data,
-		"--listen-client-urls=" + etcdClientURL + ",https://" + e.c.NodeIP + ":2379", "--advertise-client-urls=https://" + e.c.NodeIP + ":2379",
+		"--listen-client-urls=" + etcdClientURL + ",https://" + e.c.NodeIP() + ":2379", "--advertise-client-urls=https://" + e.c.NodeIP() + ":2379",
 		"--listen-peer-urls=" + e.peer, "--initial-advertise-peer-urls=" + e.peer,
 		"--initial-cluster=" + initial, "--initial-cluster-state=" + state, "--initial-cluster-token=k3s",
 		"--cert-file=" + tlsFile("server-client.crt"), "--key-file=" + tlsFile("server-client.key"), "--trusted-ca-file=" + tlsFile("server-ca.crt"), "--client-cert-auth",

@@ -144,7 +144,7 @@ func apiServerArgs(c *config.Config, s *state, e *etcd) []string {
 		more = append([]string{"--encryption-provider-config=" + encryptionFile(s.dir)}, more...)
 	}
 	return append([]string{
-		"--advertise-address=" + c.NodeIP, "--bind-address=" + apiHost, fmt.Sprintf("--secure-port=%d", c.Port), "--permit-port-sharing=true",
+		"--advertise-address=" + c.NodeIP(), "--bind-address=" + apiHost, fmt.Sprintf("--secure-port=%d", c.Port), "--permit-port-sharing=true",
 		"--allow-privileged=true", "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--anonymous-auth=true", "--profiling=false",
 		"--service-cluster-ip-range=" + c.ServiceCIDR, "--service-node-port-range=30000-32767",
 		"--tls-cert-file=" + file("serving-internal.crt"), "--tls-private-key-file=" + file("serving-internal.key"), "--client-ca-file=" + file("client-ca.crt"),

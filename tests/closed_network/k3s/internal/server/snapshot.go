@@ -137,7 +137,7 @@ func Reset(c *config.Config) error {
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}
-	peer := "https://" + c.NodeIP + ":2380"
+	peer := "https://" + c.NodeIP() + ":2380"
 	if err := snapshot.NewV3(zap.NewNop()).Restore(snapshot.RestoreConfig{
 		SnapshotPath: c.RestorePath, Name: c.NodeName, OutputDataDir: fresh, PeerURLs: []string{peer},
 		InitialCluster: c.NodeName + "=" + peer, InitialClusterToken: "k3s",

@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"wasinn.cluster/tests/closed_network/k3s/internal/config"
@@ -161,15 +159,16 @@ const internalName = "kube-apiserver.k3s.internal"
 
 func (s *state) leaves(c *config.Config) error {
 	services := []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + c.ClusterDomain}
-	_, cidr, _ := net.ParseCIDR(c.ServiceCIDR)
-	first := slices.Clone(cidr.IP)
-	first[len(first)-1]++
-	names := append([]string{"localhost", "127.0.0.1", c.NodeName, c.NodeIP, first.String()}, services...)
+	names := append([]string{"localhost", "127.0.0.1", c.NodeName}, services...)
+	names = append(names, c.NodeIPs...)
+	for _, cidr := range config.Ranges(c.ServiceCIDR) {
+		names = append(names, config.ServiceAddress(cidr, 1))
+	}
 	if c.NodeExternalIP != "" {
 		names = append(names, c.NodeExternalIP)
 	}
 	names = append(names, c.TLSSANs...)
-	etcdNames := []string{"localhost", "127.0.0.1", c.NodeIP, c.NodeName}
+	etcdNames := []string{"localhost", "127.0.0.1", c.NodeIP(), c.NodeName}
 	for base, made := range map[string]struct {
 		ca   *pki.CA
 		leaf pki.Leaf
