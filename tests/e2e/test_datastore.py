@@ -2,21 +2,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two servers without a datastore of their own: both keep the cluster's state in an etcd of the user's, on a third machine.
 
-The tests build on each other. The first failure skips the rest.
+The API has an address that kube-vip moves between them. The tests build on each other. The first failure skips the rest.
 """
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 
 import pytest
 import yaml
+from ansible_collections.wasinn.cluster.plugins.module_utils.oci_image import images_in
+from kubernetes import client, config
+from urllib3.exceptions import HTTPError
 
-from tests.closed_network.builds import k3s
+from tests.closed_network import mirror
+from tests.closed_network.builds import k3s, kube_vip
 from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place
 from tests.machines import machines
 from tests.machines.engine import docker
+from tests.machines.scenario import Scenario
 from tests.servers.certificate import self_signed
 
 from .cluster import Cluster, changes
@@ -29,7 +35,13 @@ pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
 
 SERVERS = ("node1", "node2")
 FOLDER = "/etc/datastore"
+IMAGES = "/var/lib/rancher/k3s/agent/images"
 K3S = f"https://github.com/k3s-io/k3s/releases/download/{k3s.VERSIONS['KUBERNETES_VERSION']}+k3s1/k3s"
+
+
+def endpoint(scenario: Scenario) -> str:
+    """An address that no machine has."""
+    return f"{scenario.prefix}.250"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +55,12 @@ def cluster(scenario, run_playbook, on, inventory, say, tmp_path_factory) -> Clu
     (folder / "hosts.yml").write_text(yaml.safe_dump(hosts, sort_keys=False), encoding="utf-8")
     variables = yaml.safe_load((inventory / "group_vars" / "k3s_cluster.yml").read_text(encoding="utf-8"))
     variables |= {"models_catalogue": [variables["models_catalogue"][0] | {"replicas": 2}]}
+    mirror.ensure(["kube_vip"], say)
+    (image,) = images_in(place(MIRROR, kube_vip.ARCHIVE))
+    variables |= {
+        "k3s_api_endpoint": endpoint(scenario),
+        "k3s_kube_vip_image": image.replace("@", f":{kube_vip.VERSION}@"),
+    }
     address = f"{scenario.address('node3')}:2379"
     files = {name: f"{FOLDER}/{name}.pem" for name in ("cert", "key")}
     variables["k3s_server_config"] |= {
@@ -69,8 +87,13 @@ def cluster(scenario, run_playbook, on, inventory, say, tmp_path_factory) -> Clu
 
 
 @pytest.fixture(scope="module")
-def before(cluster) -> dict[str, Snapshot]:
-    return {node: cluster.snapshot(node) for node in SERVERS}
+def before(cluster, scenario) -> dict[str, Snapshot]:
+    """The machines as they were; then, where k3s looks for images, kube-vip's."""
+    found = {node: cluster.snapshot(node) for node in SERVERS}
+    for node in SERVERS:
+        cluster.run(node, f"mkdir -p {IMAGES}")
+        docker("cp", str(place(MIRROR, kube_vip.ARCHIVE)), f"{scenario.container(node)}:{IMAGES}")
+    return found
 
 
 def token(cluster: Cluster, node: str) -> str:
@@ -100,13 +123,40 @@ def test_no_server_keeps_the_state_itself(cluster):
         assert cluster.run(node, "ss -Hltn sport = :2379").stdout == ""
 
 
+def names(cluster: Cluster) -> set[str]:
+    """ConfigMaps, as whoever has the fetched kubeconfig sees them: at the address; none where nobody answers."""
+    api = client.CoreV1Api(config.new_client_from_config(str(cluster.kubeconfig)))
+    with contextlib.suppress(HTTPError, client.ApiException):
+        return {item.metadata.name for item in api.list_namespaced_config_map("default", _request_timeout=5).items}
+    return set()
+
+
+def holder(cluster: Cluster, node: str) -> str:
+    """Who answers for the API's address, as the server *node* knows it."""
+    lease = "k3s kubectl get lease wasinn-kube-vip --namespace kube-system --output jsonpath={.spec.holderIdentity}"
+    return cluster.run(node, f"{lease} --request-timeout=30s", check=False).stdout
+
+
+def test_the_address_is_one_servers(cluster, scenario):
+    address = endpoint(scenario)
+    have = [node for node in SERVERS if f" {address}/" in cluster.run(node, "ip -brief address").stdout]
+    assert have == [holder(cluster, "node1")]
+    assert f"server: https://{address}:6443" in cluster.kubeconfig.read_text(encoding="utf-8")
+    assert "kube-root-ca.crt" in names(cluster)
+
+
 def test_one_server_is_enough(cluster, scenario):
-    docker("kill", scenario.container("node1"))
-    made = cluster.run("node2", "k3s kubectl create configmap without-node1 --request-timeout=30s", check=False)
+    """The one that answered for the address goes."""
+    lost = holder(cluster, "node1")
+    (left,) = set(SERVERS) - {lost}
+    docker("kill", scenario.container(lost))
+    made = cluster.run(left, "k3s kubectl create configmap without-it --request-timeout=30s", check=False)
     assert made.returncode == 0, made.stderr
+    wait_for(lambda: holder(cluster, left) == left, 60)
+    wait_for(lambda: "without-it" in names(cluster), 60)
     machines.up(scenario)
-    look = partial(cluster.run, "node1", "k3s kubectl get configmaps -o name", check=False)
-    wait_for(lambda: "without-node1" in look().stdout, 120)
+    look = partial(cluster.run, lost, "k3s kubectl get configmaps -o name", check=False)
+    wait_for(lambda: "without-it" in look().stdout, 120)
 
 
 def test_a_backup_is_refused_with_a_remedy(cluster):
