@@ -78,8 +78,8 @@ class Context:
             tail = "\n".join(f"    {line}" for line in self.log.read_text(errors="replace").splitlines()[-TAIL:])
             raise Failure(f"Build {self.name} failed ({done.returncode}): see {self.log}, which ends with\n{tail}")
 
-    def builder(self, script: str, env: Mapping[str, str] | None = None) -> None:
-        """Run a bash script (``-euo pipefail``) as root in the builder container.
+    def builder(self, script: str, env: Mapping[str, str] | None = None, within: image.Image = image.BUILDER) -> None:
+        """Run a bash script (``-euo pipefail``) as root in the builder container, or in one of another image.
 
         There: the repository read-only at /src, :attr:`work` at /build, downloads of cargo and Go kept at /cache, the
         host's network and CA certificates, ``CARGO_TARGET_DIR=/build/target``.
@@ -106,7 +106,8 @@ class Context:
         argv = ["docker", "run", "--rm", "--init", "--network=host", "--name", name, "-w", "/build"]
         argv += [flag for mount in mounts for flag in ("-v", mount)]
         argv += [flag for variable, value in variables.items() for flag in ("-e", f"{variable}={value}")]
-        argv += [image.BUILDER.name, "nice", "bash", "-euo", "pipefail", "-c", script]
+        argv += [within.name, "nice", "bash", "-euo", "pipefail", "-c", script]
+        image.ensure(within, lambda _line: None)
         engine.docker("rm", "-f", name, check=False)
         try:
             self.run(argv)

@@ -30,7 +30,7 @@ class Cluster:
     def __init__(
         self, scenario: Scenario, run_playbook: Callable[..., playbook.Result], on: Callable[..., Any]
     ) -> None:
-        self.nodes = scenario.nodes
+        self.scenario, self.nodes = scenario, scenario.nodes
         self.kubeconfig = scenario.state / "kubeconfig"
         self.report = scenario.state / "report.md"
         self._run_playbook = run_playbook

@@ -59,6 +59,9 @@ NODE = Image(
 )
 # Its glibc and libstdc++ are older than what is built on SUITE asks for.
 OLDER_NODE = replace(NODE, name="wasinn-node-bookworm", suite="bookworm")
+# The next release's, with a later WasmEdge, and the packages that it is taken from.
+NEWER_NODE = replace(NODE, name="wasinn-node-forky", suite="forky")
+NEWER_BUILDER = Image("wasinn-builder-forky", "wasmedge libwasmedge-dev patchelf binutils python3", suite="forky")
 # Both front ends, neither of them on.
 GUARDED_NODE = replace(
     NODE,
@@ -72,7 +75,7 @@ DATABASE_NODE = replace(
     packages=f"{NODE.packages} postgresql mariadb-server",
     hooks=(*NODE.hooks, 'chroot "$1" systemctl disable postgresql mariadb'),
 )
-ALL = (NODE, OLDER_NODE, GUARDED_NODE, DATABASE_NODE, BUILDER)
+ALL = (NODE, OLDER_NODE, NEWER_NODE, GUARDED_NODE, DATABASE_NODE, BUILDER, NEWER_BUILDER)
 
 
 def ensure(image: Image, say: Callable[[str], None] = print) -> str:

@@ -3,8 +3,8 @@
 """A WASI-NN plugin on llama.cpp, in place of WasmEdge's own GGML plugin.
 
 llama.cpp's sources come from the PyPI archive of llama-cpp-python, which vendors them; the plugin itself is
-`tests/closed_network/plugin`. A second archive holds the same file with the plugin API version of WasmEdge 0.14.0:
-libwasmedge 0.14.1 must refuse it, and the collection must say so.
+`tests/closed_network/plugin`. Two more archives hold the same file with the plugin API versions of other releases: that of
+0.14.0, which libwasmedge 0.14.1 must refuse, and the collection must say so, and that of 0.17.1, whose interface is the same.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 LLAMA = "llama-cpp-python==0.2.90"
 LLAMA_SHA256 = "419b041c62dbdb9f7e67883a6ef2f247d583d08417058776be0bff05b4ec9e3d"
 VERSION = "0.14.1"
-# Plugin API versions: 3 of 0.14.0, 4 of 0.14.1 (wasmedge/version.h, WasmEdge_Plugin_CurrentAPIVersion).
-OTHER_VERSION, OTHER_API = "0.14.0", "3"
+# Plugin API versions: 3 of 0.14.0, 4 of 0.14.1, 5 of 0.17.1 (wasmedge/version.h, WasmEdge_Plugin_CurrentAPIVersion).
+OLDER, NEWER = "0.14.0", "0.17.1"
+OTHERS = {OLDER: "3", NEWER: "5"}
 RELEASES = "https://github.com/WasmEdge/WasmEdge/releases/download"
 
 DESCRIPTION = f"WASI-NN plugin on llama.cpp ({LLAMA})"
@@ -35,7 +36,7 @@ make_plugin() { # folder, API version or nothing, archive
   tar --mtime=@0 --owner=0 --group=0 --numeric-owner -C "/build/$1" -cf - libwasmedgePluginWasiNN.so \
     | gzip -n -6 > "/build/$3"
 }
-make_plugin other "$OTHER_API" "$OTHER_ARCHIVE"
+for other in $OTHERS; do make_plugin "$other" "${other#*=}" "$(printf "$ARCHIVE_OF" "${other%=*}")"; done
 make_plugin plugin "" "$ARCHIVE"
 # One file that needs nothing but glibc, as the roles expect of any plugin.
 if ldd /build/plugin/libwasmedgePluginWasiNN.so | grep -E 'libstdc|libgomp|libllama|libggml|not found'; then
@@ -50,17 +51,17 @@ def archive(version: str) -> str:
 
 
 def build(ctx) -> None:
-    """Build the plugin twice (own and foreign API version) and publish both archives."""
+    """Build the plugin once for each API version, and publish the archives."""
     source = ctx.pip_download(f"{LLAMA} --hash=sha256:{LLAMA_SHA256}", sdist=True)
     env = {
         "LLAMA_ARCHIVE": str(source.relative_to(ctx.work)),
         "LLAMA_SHA256": LLAMA_SHA256,
         "LLAMA_RELEASE": LLAMA,
         "ARCHIVE": archive(VERSION),
-        "OTHER_ARCHIVE": archive(OTHER_VERSION),
-        "OTHER_API": OTHER_API,
+        "ARCHIVE_OF": archive("%s"),
+        "OTHERS": " ".join(f"{version}={api}" for version, api in OTHERS.items()),
     }
     ctx.builder(SCRIPT, env=env)
-    for version in (VERSION, OTHER_VERSION):
+    for version in (VERSION, *OTHERS):
         base = f"{RELEASES}/{version}"
         ctx.publish(ctx.work / archive(version), f"{base}/{archive(version)}", checksums=f"{base}/SHA256SUM")

@@ -23,7 +23,7 @@ SCRIPT = r"""
 top=/build/WasmEdge-$VERSION-Linux
 rm -rf "$top" && mkdir -p "$top/bin" "$top/include" "$top/lib64"
 grep -q "WASMEDGE_VERSION \"$VERSION\"" /usr/include/wasmedge/version.h || {
-  echo "Debian's libwasmedge-dev is not $VERSION: take the builder image's Debian release to trixie." >&2; exit 1; }
+  echo "This Debian release's libwasmedge-dev is not $VERSION: give the image another suite (tests/machines/image.py)." >&2; exit 1; }
 cp -r /usr/include/wasmedge "$top/include/"
 for tool in wasmedge wasmedgec; do [ ! -x /usr/bin/$tool ] || cp /usr/bin/$tool "$top/bin/"; done
 

@@ -159,7 +159,7 @@ def test_the_copy_itself_answers(machine, own_plugins):
 
 
 def test_a_plugin_of_another_api_version(machine, own_plugins, tmp_path):
-    old = plugin.OTHER_VERSION
+    old = plugin.OLDER
     file = released(f"{plugin.RELEASES}/{old}/{plugin.archive(old)}", PLUGIN, tmp_path)
     machine.put(file, f"{own_plugins}/{PLUGIN}")
     tells(
