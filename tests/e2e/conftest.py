@@ -135,6 +135,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_distributions",
         "test_faults",
         "test_existing",
+        "test_rancher",
         "test_shapes",
         "test_datastore",
         "test_databases",
