@@ -36,7 +36,8 @@ MACHINE = (
     *("--tmpfs=/run", "--tmpfs=/tmp:exec", "-v", "/var/lib/containerd"),
 )
 # Compiled as the release is, by the same compiler.
-NATIVE = f"""{recipe.profile("balancer")}
+NATIVE = """
+for setting in $(bash /src/rust/release.sh profile balancer); do export "${setting?}"; done
 cargo build --locked --release --manifest-path /src/rust/Cargo.toml --package wasinn-balancer --bin balancer
 gcc -O2 -o /build/stub /src/benchmarks/balancer/stub.c
 """

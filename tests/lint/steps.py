@@ -62,7 +62,8 @@ def _module(name: str, *args: str) -> Command:
 
 def _mypy(tree: Tree) -> Iterable[Command]:
     plugins = "ansible_collections.wasinn.cluster.plugins"
-    packages = [f"{plugins}.module_utils", f"{plugins}.plugin_utils", "tests"]
+    packages = [f"{plugins}.module_utils", f"{plugins}.plugin_utils", "tests", "benchmarks"]
+    packages += sorted({str(Path(name).parent).replace("/", ".") for name in tree.matching("extensions/*.py")})
     yield ["mypy", "--no-error-summary", *(word for p in packages for word in ("-p", p))]
 
 
@@ -121,7 +122,7 @@ STEPS = (
     Step("ruff-format", ("*.py",), _fixed(["ruff", "format", "--check", "--output-format=concise", "."])),
     Step(
         "mypy",
-        ("plugins/*.py", "tests/*.py"),
+        ("plugins/*.py", "tests/*.py", "benchmarks/*.py", "extensions/*.py"),
         _mypy,
         env={"MYPYPATH": str(CACHE)},
     ),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def image(host):
     return name
 
 
-def look(host, image: str, *options: str) -> dict:
+def look(host, image: str, *options: str) -> Any:
     words = f"--environment WASINN_CDI --read {DEVICE} --read {LIBRARY}"
     line = f"{CTR} run --rm --platform wasip1/wasm --runtime io.containerd.wasmedge.v1 {' '.join(options)} {image} wasinn-cdi-test"
     # As role verify makes the image: the module at its root, by its release name.

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import wasm_modules
 from ansible_collections.wasinn.cluster.plugins.module_utils.elf import Elf
 from ansible_collections.wasinn.cluster.plugins.module_utils.elf_constant import returned_address
 from ansible_collections.wasinn.cluster.plugins.module_utils.failures import classify
 from ansible_collections.wasinn.cluster.plugins.module_utils.probe import from_shim
-from test_shim import CTR, Containers
 
+from extensions.molecule.node.tests import wasm_modules
+from extensions.molecule.node.tests.test_shim import CTR, Containers
 from tests.closed_network import recipe
 from tests.closed_network.builds import plugin, shim
 from tests.closed_network.context import MIRROR

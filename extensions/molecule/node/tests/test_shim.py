@@ -11,8 +11,9 @@ import os
 from pathlib import Path
 
 import pytest
-import wasm_modules
 from ansible_collections.wasinn.cluster.plugins.module_utils.oci_image import Image, build
+
+from extensions.molecule.node.tests import wasm_modules
 
 INVENTORY = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "inventory.yml"
 testinfra_hosts = [f"ansible://node1?ansible_inventory={INVENTORY}&force_ansible=True"]
