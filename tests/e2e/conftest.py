@@ -121,17 +121,17 @@ def on(scenario: Scenario) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The quickest first, so that a failure shows early."""
+    """Each role, then the whole, then what is wanted less often, the quickest first."""
     order = [
         "test_machines",
         "test_crates",
-        "test_build",
-        "test_scale",
         "test_openai",
         "test_molecule",
         "test_journey",
         "test_serving",
         "test_firewalls",
+        "test_scale",
+        "test_build",
         "test_distributions",
         "test_faults",
         "test_existing",
