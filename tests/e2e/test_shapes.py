@@ -144,7 +144,9 @@ def test_pods_are_reached_by_both_versions_of_ip(cluster):
     four, six = (item["ip"] for item in pod["status"]["podIPs"])
     for node in NODES:
         for address in (four, f"[{six}]"):
-            assert cluster.run(node, f"curl -sS -m 10 'http://{address}:8080/health'", check=False).stdout == "OK"
+            get = f"import urllib.request as r; print(r.urlopen('http://{address}:8080/health', timeout=10).read())"
+            said = cluster.run(node, f'python3 -c "{get}"', check=False)
+            assert said.stdout.strip() == "b'OK'", f"{node}, {address}: {said.stderr}"
 
 
 def test_secrets_are_no_plain_text_in_etcd(cluster):
