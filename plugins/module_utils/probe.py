@@ -175,6 +175,7 @@ class Container:
     ctr: Ctr
     image: str
     snapshotter: str = ""
+    runtime: str = RUNTIME  # or the path of its shim
 
     def ask(self, question: Question) -> Outcome:
         """Runs the probe in a container with a name of its own, which is gone afterwards in any case."""
@@ -196,7 +197,7 @@ class Container:
         """The whole command line: the model's folder read-only at /models is all the container is given."""
         folder = os.path.dirname(os.path.realpath(question.model))
         mount = f"type=bind,src={folder},dst={MODELS},options=rbind:ro"
-        options = ["--rm", "--platform", "wasip1/wasm", "--runtime", RUNTIME, "--mount", mount]
+        options = ["--rm", "--platform", "wasip1/wasm", "--runtime", self.runtime, "--mount", mount]
         options += ["--env", f"WASMEDGE_WASINN_PRELOAD={question.preload(MODELS)}"]
         options += ["--snapshotter", self.snapshotter] if self.snapshotter else []
         return [*self._base(), "run", *options, self.image, name, *entrypoint, *question.arguments()]

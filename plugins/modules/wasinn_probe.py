@@ -96,6 +96,12 @@ options:
     description: The containerd shim, for O(mode=ctr).
     type: path
     default: /usr/local/bin/containerd-shim-wasmedge-v1
+  by_path:
+    description:
+      - Whether containerd is told the path of O(shim), for O(mode=ctr), in place of looking for it on its own C(PATH).
+      - For a containerd whose configuration names the shim (C(runtime_path)), as C(ctr) does not read it.
+    type: bool
+    default: false
   config:
     description: The shim's configuration file.
     type: path
@@ -318,6 +324,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "module": {"type": "path", "default": "/opt/wasinn/probe/wasinn-probe.wasm"},
     "wasmedge_dir": {"type": "path", "default": "/opt/wasinn/wasmedge/current"},
     "shim": {"type": "path", "default": "/usr/local/bin/containerd-shim-wasmedge-v1"},
+    "by_path": {"type": "bool", "default": False},
     "config": {"type": "path", "default": "/etc/wasinn/shim.toml"},
     "kubeconfig": {"type": "path"},
     "context": {"type": "str"},
@@ -373,7 +380,8 @@ def probe(params: dict[str, Any]) -> dict[str, Any]:
     way: Container | Program
     if params["mode"] == "ctr":
         ctr = Ctr(params["address"], params["namespace"], tuple(params["ctr"]))
-        way = Container(ctr, params["image"], params["snapshotter"])
+        named = {"runtime": shim} if params["by_path"] else {}
+        way = Container(ctr, params["image"], params["snapshotter"], **named)
     else:
         way = Program(f"{params['wasmedge_dir']}/bin/wasmedge", params["module"], runtime["plugin_dir"])
     cuda = any(each["cuda"] for each in runtime["plugins"])

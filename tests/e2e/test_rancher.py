@@ -27,7 +27,7 @@ from .load import ask
 from .snapshot import Snapshot, differences
 from .waiting import wait_for
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(15)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(22)]
 
 MODEL = "smollm2-135m-instruct"
 RELEASE = f"https://github.com/k3s-io/k3s/releases/download/{k3s.VERSIONS['KUBERNETES_VERSION']}+k3s1"
@@ -149,7 +149,7 @@ def cluster(request, bare, scenario, run_playbook, on, inventory, say) -> Ranche
 @pytest.fixture(scope="module")
 def before(cluster) -> dict[str, Any]:
     """What is there before anything of ours."""
-    return {"machine": cluster.snapshot(cluster.kind.node), "labels": cluster.labels(), "namespaces": names(cluster)}
+    return {"machine": cluster.snapshot(cluster.kind.node), "labels": cluster.labels(), "objects": names(cluster)}
 
 
 def names(cluster: Rancher) -> list[str]:
@@ -201,7 +201,7 @@ def test_reset_leaves_the_cluster_as_it_was(cluster, before):
     assert cluster.play("reset").rc == 0
     assert cluster.started() == started
     assert cluster.labels() == before["labels"]
-    assert names(cluster) == before["namespaces"]
+    assert names(cluster) == before["objects"]
     assert "tmpl" not in cluster.here(f"ls {cluster.kind.data}/agent/etc/containerd")
     assert left(cluster, before["machine"]) == []
     again = cluster.play("reset")

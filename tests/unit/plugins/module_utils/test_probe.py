@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,12 @@ def test_container_gets_its_model_and_nothing_else(container: Container, questio
     assert command.count("--mount") == 1
     assert "--env WASMEDGE_WASINN_PRELOAD=default:GGML:AUTO:/models/m.gguf" in command
     assert "/wasinn-probe.wasm --prompt The capital of France is --max-tokens 16 --alias default" in command
+
+
+def test_the_shim_by_its_path(container: Container, question: Question) -> None:
+    named = " ".join(replace(container, runtime="/usr/local/bin/shim").ask(question).command)
+    assert "--runtime /usr/local/bin/shim --mount" in named
+    assert "--runtime io.containerd.wasmedge.v1 --mount" in " ".join(container.ask(question).command)
 
 
 def test_names_of_containers_are_unique(container: Container, question: Question) -> None:
