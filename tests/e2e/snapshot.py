@@ -39,11 +39,12 @@ COMMANDS = {
     "units": "systemctl list-unit-files --no-legend --plain | sort; systemctl list-units --type service --no-legend --plain "
     "| cut -d' ' -f1 | grep -v '^user' | sort",
     "interfaces": "ip -brief link | cut -d@ -f1 | awk '{print $1}' | sort; ip route | sort; ip -6 route | sed 's/ expires [0-9]*sec//' | sort",
-    # Rules: an empty chain that lets everything through is left by whoever calls iptables.
-    "firewall": r"nft list ruleset | grep -vE '^\s*(table .*|chain .*|type .*|\}|#.*)?$' "
+    # Rules: an empty chain that lets everything through is left by whoever calls iptables. Docker's name server has another port at each
+    # start of a machine.
+    "firewall": r"nft list ruleset | grep -v '127\.0\.0\.11' | grep -vE '^\s*(table .*|chain .*|type .*|\}|#.*)?$' "
     "| sed -E 's/counter packets [0-9]+ bytes [0-9]+ //; s/^\\s+//' | sort",
     "users": "getent passwd; getent group",
-    "ports": "ss -Hltn | awk '{print $4}' | sort",
+    "ports": r"ss -Hltn | awk '{print $4}' | grep -v '^127\.0\.0\.11:' | sort",
     "mounts": "awk '{print $2}' /proc/self/mounts | grep -vE '^/(proc|sys|dev)' | sort",
     "processes": "ps -e -o comm= | grep -vE '^(ps|sort|sh|sshd.*|grep|uniq|systemd.*|\\(sd-pam\\)|python.*|sftp-server|kworker.*)$' | sort -u",
 }
