@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Other releases than the tests' own: Debian 12, too old for the files it is given, and the next one, with a later line of WasmEdge.
+"""Another glibc than the tests' own: Debian 12's, too old for the files that it is given, and the next release's, with its WasmEdge.
 
 The tests of each build on each other. The first failure skips the rest.
 """
@@ -66,9 +66,9 @@ class Newer(Cluster):
 
 @pytest.fixture(scope="module")
 def newer(mirror_url, installed_collection, run_playbook, say) -> Iterator[Newer]:
-    """Debian 14, whose own WasmEdge is the later one."""
+    """Debian 13 with the glibc that the later WasmEdge asks for."""
     mirror.ensure(["wasmedge_newer"], say)
-    with one_machine(Newer, "debian14", "10.213.15", image.NEWER_NODE, run_playbook, say) as made:
+    with one_machine(Newer, "newer-glibc", "10.213.15", image.NEWER_NODE, run_playbook, say) as made:
         yield made
 
 
@@ -86,7 +86,7 @@ def test_site_says_which_library_is_too_old_and_leaves_the_machine_safe(older):
     assert differences(before, older.snapshot("node1")) == []
 
 
-def test_models_answer_on_debians_next_release(newer):
+def test_models_answer_with_a_later_glibc(newer):
     assert newer.play_with("site", wasmedge.VERSION).rc == 0
     assert "Paris" in newer.report.read_text(encoding="utf-8")
 

@@ -61,12 +61,25 @@ NODE = Image(
 )
 # Its glibc and libstdc++ are older than what is built on SUITE asks for.
 OLDER_NODE = replace(NODE, name="wasinn-node-bookworm", suite="bookworm")
-# The next release's, with a later WasmEdge, and the packages that it is taken from. A release that is not out yet has lists of security
-# updates that nobody renews.
-NEXT = ('--aptopt=Acquire::Check-Valid-Until "false"',)
-NEWER_NODE = replace(NODE, name="wasinn-node-forky", suite="forky", options=NEXT)
+# Packages of the next release, which has a later WasmEdge. A release that is not out yet has lists of security updates that nobody renews.
+NEXT = "forky"
 NEWER_BUILDER = Image(
-    "wasinn-builder-forky", "wasmedge libwasmedge-dev patchelf binutils python3", suite="forky", options=NEXT
+    "wasinn-builder-newer",
+    "wasmedge libwasmedge-dev patchelf binutils python3",
+    suite=NEXT,
+    options=('--aptopt=Acquire::Check-Valid-Until "false"',),
+)
+# Its glibc on SUITE's system, since its systemd does not start on cgroup v1.
+NEWER_NODE = replace(
+    NODE,
+    name="wasinn-node-newer",
+    hooks=(
+        *NODE.hooks,
+        f'sed -n "s/ {SUITE} / {NEXT} /p" "$1/etc/apt/sources.list" >"$1/etc/apt/sources.list.d/{NEXT}.list"',
+        'chroot "$1" apt-get -q -o Acquire::Check-Valid-Until=false update',
+        f'chroot "$1" apt-get -q -y install libc6/{NEXT} libstdc++6/{NEXT} libgcc-s1/{NEXT}',
+        f'rm -r "$1/etc/apt/sources.list.d/{NEXT}.list" "$1"/var/lib/apt/lists/*',
+    ),
 )
 # Both front ends, neither of them on.
 GUARDED_NODE = replace(
