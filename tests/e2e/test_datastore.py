@@ -56,7 +56,7 @@ def cluster(scenario, run_playbook, on, inventory, say, tmp_path_factory) -> Clu
     variables = yaml.safe_load((inventory / "group_vars" / "k3s_cluster.yml").read_text(encoding="utf-8"))
     variables |= {"models_catalogue": [variables["models_catalogue"][0] | {"replicas": 2}]}
     mirror.ensure(["kube_vip"], say)
-    (image,) = images_in(place(MIRROR, kube_vip.ARCHIVE))
+    image = next(iter(images_in(place(MIRROR, kube_vip.ARCHIVE))))
     variables |= {
         "k3s_api_endpoint": endpoint(scenario),
         "k3s_kube_vip_image": image.replace("@", f":{kube_vip.VERSION}@"),

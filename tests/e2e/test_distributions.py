@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -32,24 +31,20 @@ pytestmark = [pytest.mark.in_order, pytest.mark.slow(12)]
 C = TypeVar("C", bound=Cluster)
 
 
-@contextmanager
-def one_machine(
-    kind: type[C], name: str, network: str, system: image.Image, run_playbook: Any, say: Any
-) -> Iterator[C]:
+def one_machine(kind: type[C], scenario: Scenario, system: image.Image, run_playbook: Any, say: Any) -> C:
     """A cluster of one bare machine with that system."""
-    scenario = Scenario.named(name, ("node1",), network)
     machines.down(scenario, say)
     machines.up(scenario, say, system)
     folder = one_node.inventory(scenario)
-    yield kind(scenario, partial(run_playbook, inventory=folder), partial(machines.run_on, scenario))
-    machines.down(scenario, say)
+    return kind(scenario, partial(run_playbook, inventory=folder), partial(machines.run_on, scenario))
 
 
 @pytest.fixture(scope="module")
 def older(mirror_url, installed_collection, run_playbook, say) -> Iterator[Cluster]:
     """Debian 12."""
-    with one_machine(Cluster, "debian12", "10.213.13", image.OLDER_NODE, run_playbook, say) as made:
-        yield made
+    scenario = Scenario.named("debian12", ("node1",), "10.213.13")
+    yield one_machine(Cluster, scenario, image.OLDER_NODE, run_playbook, say)
+    machines.down(scenario, say)
 
 
 class Newer(Cluster):
@@ -68,8 +63,9 @@ class Newer(Cluster):
 def newer(mirror_url, installed_collection, run_playbook, say) -> Iterator[Newer]:
     """Debian 13 with the glibc that the later WasmEdge asks for."""
     mirror.ensure(["wasmedge_newer"], say)
-    with one_machine(Newer, "newer-glibc", "10.213.15", image.NEWER_NODE, run_playbook, say) as made:
-        yield made
+    scenario = Scenario.named("newer-glibc", ("node1",), "10.213.15")
+    yield one_machine(Newer, scenario, image.NEWER_NODE, run_playbook, say)
+    machines.down(scenario, say)
 
 
 def test_preflight_takes_the_distribution(older):
