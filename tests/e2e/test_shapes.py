@@ -203,8 +203,9 @@ def jumps(cluster: Cluster) -> list[str]:
 def test_the_ranges_of_a_living_cluster_stay(cluster):
     refused = cluster.play("preflight", extra={"k3s_server_config": {}})
     assert refused.rc != 0
-    assert "cluster-cidr was 10.52.0.0/16 when the cluster was formed, and cannot become 10.42.0.0/16." in " ".join(
-        refused.output.split()
+    assert (
+        "cluster-cidr was 10.52.0.0/16, fd52::/56 when the cluster was formed, and cannot become 10.42.0.0/16."
+        in " ".join(refused.output.split())
     )
 
 

@@ -68,7 +68,8 @@ def network_findings(cluster: Mapping[str, Any], own: Mapping[str, Any], nodes: 
     if node_ips and {ip.version for ip in node_ips} != set(families):
         yield finding(
             "k3s_node_ip",
-            f"k3s_node_ip has no address of each of the cluster's IP versions ({', '.join(f'IPv{n}' for n in families)}) alone.",
+            f"k3s_node_ip is {', '.join(map(str, node_ips))}, but the cluster has "
+            + (f"IPv{families[0]} alone." if len(families) == 1 else "IPv4 and IPv6."),
             "Give one address for each of them, with a comma between, in the order of cluster-cidr.",
         )
     yield from _room(pods, len(machines), cluster)
