@@ -36,7 +36,8 @@ COMMANDS = {
     "files": rf"find / \( {PRUNED} \) -prune -o -printf '%y %m %u:%g %p %l\n' | sort",
     "contents": rf"find /etc /usr/local /opt /root \( {PRUNED} \) -prune -o -type f -print0 | sort -z | xargs -0 -r sha256sum",
     "run": "ls /run /run/netns 2>/dev/null | sort",
-    "units": "systemctl list-unit-files --no-legend --plain | sort; systemctl list-units --type service --no-legend --plain "
+    # Where logind runs, each login has a scope.
+    "units": "systemctl list-unit-files --no-legend --plain | grep -v '^session-' | sort; systemctl list-units --type service --no-legend --plain "
     "| cut -d' ' -f1 | grep -v '^user' | sort",
     "interfaces": "ip -brief link | cut -d@ -f1 | awk '{print $1}' | sort; ip route | sort; ip -6 route | sed 's/ expires [0-9]*sec//' | sort",
     # Rules: an empty chain that lets everything through is left by whoever calls iptables. Docker's name server has another port at each
