@@ -43,11 +43,12 @@ find "$top/lib64" -type f -exec patchelf --set-rpath '$ORIGIN' {} +
 find "$top/bin" -type f -exec patchelf --set-rpath '$ORIGIN/../lib64' {} +
 chmod -R u=rwX,go=rX "$top"
 
-tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C /build -cf - "$(basename "$top")" | gzip -n -6 > "/build/$ARCHIVE"
+tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$top/$ABOVE" -cf - $MEMBERS | gzip -n -6 > "/build/$ARCHIVE"
 """
 
 
 def build(ctx: Context) -> None:
     """Build and publish the archive (about 60 MB)."""
-    ctx.builder(SCRIPT, env={"VERSION": VERSION, "ARCHIVE": ARCHIVE})
+    layout = {"ABOVE": "..", "MEMBERS": f"WasmEdge-{VERSION}-Linux"}
+    ctx.builder(SCRIPT, env={"VERSION": VERSION, "ARCHIVE": ARCHIVE, **layout})
     ctx.publish(ctx.work / ARCHIVE, f"{RELEASE}/{ARCHIVE}", checksums=f"{RELEASE}/SHA256SUM")

@@ -20,6 +20,7 @@ ON_DEMAND = True
 
 
 def build(ctx: Context) -> None:
-    """Build and publish the archive."""
-    ctx.builder(wasmedge.SCRIPT, env={"VERSION": VERSION, "ARCHIVE": ARCHIVE}, within=NEWER_BUILDER)
+    """Build and publish the archive. Since 0.15 it has no folder above the others (upstream's utils/install_v2.sh)."""
+    layout = {"ABOVE": ".", "MEMBERS": "bin include lib64"}
+    ctx.builder(wasmedge.SCRIPT, env={"VERSION": VERSION, "ARCHIVE": ARCHIVE, **layout}, within=NEWER_BUILDER)
     ctx.publish(ctx.work / ARCHIVE, f"{RELEASE}/{ARCHIVE}", checksums=f"{RELEASE}/SHA256SUM")
