@@ -15,7 +15,10 @@ from collections.abc import Iterable
 from ansible_collections.wasinn.cluster.plugins.module_utils.failures import Signature
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Finding, finding
 
-TOKEN_REMEDY = "Take k3s_token out of the inventory, or set it to the cluster's own, which the first server has in /var/lib/rancher/k3s/server/token."
+TOKEN_REMEDY = (
+    "Take k3s_token out of the inventory, or set it to the cluster's own, which the first server has in "
+    "/var/lib/rancher/k3s/server/token; to form a cluster over the datastore of another one, empty that first."
+)
 OTHER_CLUSTER = (
     f"Run wasinn.cluster.reset with --limit on the machine if it was part of another cluster. {TOKEN_REMEDY}"
 )
