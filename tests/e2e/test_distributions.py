@@ -26,7 +26,7 @@ from .cluster import Cluster, changes
 from .sick import says
 from .snapshot import differences
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(12)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(16)]
 
 C = TypeVar("C", bound=Cluster)
 

@@ -19,7 +19,7 @@ from tests.machines import image, machines
 from .cluster import Cluster, changes
 from .snapshot import Snapshot, differences
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(12)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(15)]
 
 MODEL = "smollm2-135m-instruct"
 AGENTS = "of-the-agents-0d4c1f6a"
