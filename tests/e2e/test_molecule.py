@@ -14,6 +14,7 @@ from tests.machines.shell import REPO, live
 SCENARIOS = sorted(path.parent.name for path in (REPO / "extensions" / "molecule").glob("*/molecule.yml"))
 
 
+@pytest.mark.slow(18)  # it takes 24, and make test's own limit is 12 below CI's
 @pytest.mark.timeout(2400)  # many tests in one
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(scenario, mirror_url, installed_collection, say):
