@@ -86,9 +86,8 @@ def take(path: str, me: Holder, over: Mapping[str, t.Any] | None, lease: float, 
     :param lease: seconds after which what was not renewed is taken for stale; so is what claims to be renewed that far ahead.
     """
     with _open(path) as stream:
-        now = (
-            time.time()
-        )  # not before the wait for the file: whoever had it meanwhile would seem to come from the future
+        # Not before the wait for the file: whoever had it meanwhile would seem to come from the future.
+        now = time.time()
         found = _parse(stream.read())
         mine = found is not None and found.process == me.process
         if found is not None and not mine:
