@@ -291,6 +291,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.containerd import C
 from ansible_collections.wasinn.cluster.plugins.module_utils.findings import sentence
 from ansible_collections.wasinn.cluster.plugins.module_utils.gguf import describe
 from ansible_collections.wasinn.cluster.plugins.module_utils.probe import (
+    RUNTIME,
     Container,
     Program,
     Question,
@@ -380,8 +381,7 @@ def probe(params: dict[str, Any]) -> dict[str, Any]:
     way: Container | Program
     if params["mode"] == "ctr":
         ctr = Ctr(params["address"], params["namespace"], tuple(params["ctr"]))
-        named = {"runtime": shim} if params["by_path"] else {}
-        way = Container(ctr, params["image"], params["snapshotter"], **named)
+        way = Container(ctr, params["image"], params["snapshotter"], shim if params["by_path"] else RUNTIME)
     else:
         way = Program(f"{params['wasmedge_dir']}/bin/wasmedge", params["module"], runtime["plugin_dir"])
     cuda = any(each["cuda"] for each in runtime["plugins"])
