@@ -12,15 +12,19 @@ import signal
 import subprocess
 import tarfile
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place, sha256
-from tests.demo import playbook
+from tests.demo import one_node, playbook
+from tests.machines import machines
+from tests.machines.image import Image
 from tests.machines.scenario import Scenario
 
 from .snapshot import Snapshot, snapshot
 
+C = TypeVar("C", bound="Cluster")
 _TASK = re.compile(r"^TASK \[(.*?)\]")
 
 
@@ -58,6 +62,11 @@ class Cluster:
         """What the machine looks like now."""
         return snapshot(lambda line: self.run(node, line).stdout)
 
+    def started(self, node: str, unit: str) -> str:
+        """When a unit of a machine was started."""
+        line = f"systemctl show {unit} --property ExecMainStartTimestampMonotonic --value"
+        return self.run(node, line).stdout.strip()
+
     def kubectl(self, *args: str) -> Any:
         """What kubectl on the server says, from JSON."""
         return json.loads(self.run("node1", f"k3s kubectl {' '.join(args)} -o json").stdout)
@@ -77,6 +86,14 @@ class Cluster:
             f"base64 -d >{target}.new && chmod 755 {target}.new && mv {target}.new $(readlink -f {target})",
             stdin=content,
         )
+
+
+def one_machine(kind: type[C], scenario: Scenario, system: Image, run_playbook: Any, say: Any) -> C:
+    """A cluster of one bare machine with that system."""
+    machines.down(scenario, say)
+    machines.up(scenario, say, system)
+    folder = one_node.inventory(scenario)
+    return kind(scenario, partial(run_playbook, inventory=folder), partial(machines.run_on, scenario))
 
 
 def changes(result: playbook.Result) -> list[str]:

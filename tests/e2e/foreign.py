@@ -35,6 +35,7 @@ from tests.machines.shell import REPO
 from .waiting import wait_for
 
 RELEASE = f"https://github.com/k3s-io/k3s/releases/download/{k3s.VERSIONS['KUBERNETES_VERSION']}+k3s1"
+IMAGES = f"{RELEASE}/k3s-airgap-images-{k3s.ARCHITECTURE}.tar.zst"
 PROGRAMS = "kubectl kubelet kube-proxy kube-apiserver kube-controller-manager kube-scheduler etcd"
 SERVICES, DNS, PODS = "10.96.0.0/16", "10.96.0.10", "10.244"
 KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
@@ -156,7 +157,7 @@ class Foreign:
 
     def _images(self) -> Path:
         """The pause and DNS images as a plain archive: ctr reads no zstd, which the builder's image has."""
-        packed, folder = place(MIRROR, f"{RELEASE}/k3s-airgap-images-{k3s.ARCHITECTURE}.tar.zst"), self.scenario.state
+        packed, folder = place(MIRROR, IMAGES), self.scenario.state
         plain = folder / "images.tar"
         if not plain.exists() or plain.stat().st_mtime < packed.stat().st_mtime:
             mounts = ("-v", f"{packed.parent}:/in:ro", "-v", f"{folder}:/out")

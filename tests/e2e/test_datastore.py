@@ -17,7 +17,7 @@ from kubernetes import client, config
 from urllib3.exceptions import HTTPError
 
 from tests.closed_network import mirror
-from tests.closed_network.builds import k3s, kube_vip
+from tests.closed_network.builds import kube_vip
 from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place
 from tests.machines import machines
@@ -26,6 +26,7 @@ from tests.machines.scenario import Scenario
 from tests.servers.certificate import self_signed
 
 from .cluster import Cluster, changes
+from .foreign import RELEASE
 from .sick import says
 from .snapshot import Snapshot, differences
 from .waiting import wait_for
@@ -35,7 +36,6 @@ pytestmark = [pytest.mark.in_order, pytest.mark.slow(18)]
 SERVERS = ("node1", "node2")
 FOLDER = "/etc/datastore"
 IMAGES = "/var/lib/rancher/k3s/agent/images"
-K3S = f"https://github.com/k3s-io/k3s/releases/download/{k3s.VERSIONS['KUBERNETES_VERSION']}+k3s1/k3s"
 
 
 def endpoint(scenario: Scenario) -> str:
@@ -77,7 +77,7 @@ def cluster(scenario, run_playbook, on, inventory, say, tmp_path_factory) -> Clu
         for pem in pems:
             on(node, f"install -d -m 700 {FOLDER} && umask 077 && cat >{FOLDER}/{pem.name}", stdin=pem.read_text())
     made.run("node3", "mkdir /opt/datastore")
-    docker("cp", str(place(MIRROR, K3S)), f"{scenario.container('node3')}:/opt/datastore/etcd")
+    docker("cp", str(place(MIRROR, f"{RELEASE}/k3s")), f"{scenario.container('node3')}:/opt/datastore/etcd")
     tls = f"--cert-file={files['cert']} --key-file={files['key']} --trusted-ca-file={files['cert']} --client-cert-auth"
     urls = f"--listen-client-urls=https://{address} --advertise-client-urls=https://{address}"
     line = f"/opt/datastore/etcd --data-dir=/var/lib/datastore --log-level=warn {urls} {tls}"

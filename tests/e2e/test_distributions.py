@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import yaml
@@ -22,21 +21,11 @@ from tests.machines import image, machines
 from tests.machines.scenario import Scenario
 from tests.machines.shell import REPO
 
-from .cluster import Cluster, changes
+from .cluster import Cluster, changes, one_machine
 from .sick import says
 from .snapshot import differences
 
 pytestmark = [pytest.mark.in_order, pytest.mark.slow(16)]
-
-C = TypeVar("C", bound=Cluster)
-
-
-def one_machine(kind: type[C], scenario: Scenario, system: image.Image, run_playbook: Any, say: Any) -> C:
-    """A cluster of one bare machine with that system."""
-    machines.down(scenario, say)
-    machines.up(scenario, say, system)
-    folder = one_node.inventory(scenario)
-    return kind(scenario, partial(run_playbook, inventory=folder), partial(machines.run_on, scenario))
 
 
 @pytest.fixture(scope="module")

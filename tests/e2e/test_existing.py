@@ -85,12 +85,6 @@ class Existing(Cluster):
         line = "ctr namespaces list --quiet; ctr --namespace k8s.io images list --quiet | sort"
         return self.run(node, line).stdout.split()
 
-    def started(self, node: str, unit: str) -> str:
-        """When a unit was started."""
-        return self.run(
-            node, f"systemctl show {unit} --property ExecMainStartTimestampMonotonic --value"
-        ).stdout.strip()
-
 
 def left(before: Snapshot, after: Snapshot, *patterns: re.Pattern[str]) -> list[str]:
     """Differences that none of the patterns has."""

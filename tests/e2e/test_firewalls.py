@@ -10,18 +10,16 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.demo import one_node
 from tests.machines import image, machines
 from tests.machines.scenario import Scenario
 
-from .cluster import Cluster
+from .cluster import Cluster, one_machine
 from .waiting import wait_for
 
 pytestmark = [pytest.mark.in_order, pytest.mark.slow(4)]
@@ -81,10 +79,7 @@ class Guarded(Cluster):
 @pytest.fixture(scope="module")
 def machine(docker_engine, installed_collection, run_playbook, say, tmp_path_factory) -> Iterator[Guarded]:
     scenario = Scenario.named("firewalls", ("node1",), "10.213.14")
-    machines.down(scenario, say)
-    machines.up(scenario, say, image.GUARDED_NODE)
-    play = partial(run_playbook, inventory=one_node.inventory(scenario))
-    made = Guarded(scenario, play, partial(machines.run_on, scenario))
+    made = one_machine(Guarded, scenario, image.GUARDED_NODE, run_playbook, say)
     made.address = scenario.address("node1")
     made.playbook = tmp_path_factory.mktemp("firewalls") / "open.yml"
     for port in PORTS:

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.closed_network.builds import k3s
 from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place
 from tests.machines import machines
 from tests.machines.engine import docker
 
 from .cluster import Cluster, changes
+from .foreign import IMAGES, RELEASE
 from .load import ask
 from .snapshot import Snapshot, differences
 from .waiting import wait_for
@@ -30,8 +30,6 @@ from .waiting import wait_for
 pytestmark = [pytest.mark.in_order, pytest.mark.slow(22)]
 
 MODEL = "smollm2-135m-instruct"
-RELEASE = f"https://github.com/k3s-io/k3s/releases/download/{k3s.VERSIONS['KUBERNETES_VERSION']}+k3s1"
-IMAGES = f"k3s-airgap-images-{k3s.ARCHITECTURE}.tar.zst"
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class Rancher(Cluster):
         kind, program = self.kind, f"/usr/local/bin/{self.kind.name}"
         self.here(f"mkdir -p {kind.data}/agent/images {kind.data}/bin /etc/rancher/{kind.name}")
         docker("cp", str(place(MIRROR, f"{RELEASE}/k3s")), f"{container}:{program}")
-        docker("cp", str(place(MIRROR, f"{RELEASE}/{IMAGES}")), f"{container}:{kind.data}/agent/images/")
+        docker("cp", str(place(MIRROR, IMAGES)), f"{container}:{kind.data}/agent/images/")
         settings = {**settings, "data-dir": kind.data, "write-kubeconfig": kind.kubeconfig}
         ctr = f'#!/bin/sh\nexec env K3S_DATA_DIR={kind.data} {program} ctr "$@"\n'
         unit = (
@@ -107,10 +105,6 @@ class Rancher(Cluster):
         (node,) = self.get("nodes")
         labels: dict[str, str] = node["metadata"]["labels"]
         return labels
-
-    def started(self) -> str:
-        """When the distribution was started."""
-        return self.here(f"systemctl show {self.kind.unit} --property ExecMainStartTimestampMonotonic --value")
 
 
 @pytest.fixture(scope="module")
@@ -190,16 +184,16 @@ def test_the_runtime_gets_there_in_the_distributions_own_way(cluster):
 
 
 def test_a_second_run_changes_nothing(cluster):
-    started = cluster.started()
+    started = cluster.started(cluster.kind.node, cluster.kind.unit)
     again = cluster.play("site")
     assert (again.rc, changes(again)) == (0, [])
-    assert cluster.started() == started
+    assert cluster.started(cluster.kind.node, cluster.kind.unit) == started
 
 
 def test_reset_leaves_the_cluster_as_it_was(cluster, before):
-    started = cluster.started()
+    started = cluster.started(cluster.kind.node, cluster.kind.unit)
     assert cluster.play("reset").rc == 0
-    assert cluster.started() == started
+    assert cluster.started(cluster.kind.node, cluster.kind.unit) == started
     assert cluster.labels() == before["labels"]
     assert names(cluster) == before["objects"]
     assert "tmpl" not in cluster.here(f"ls {cluster.kind.data}/agent/etc/containerd")
