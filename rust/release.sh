@@ -38,13 +38,14 @@ inputs() {
 }
 
 # The shim's and the probe's work is done in libwasmedge and its plugins; every request goes through the balancer, so it is
-# built to be fast; the watcher waits, so it is built to be small. In one codegen unit the shim would take half an hour; cargo's
-# 16 do not depend on the processors either.
+# built to be fast; the watcher waits, so it is built to be small. The shim is built to be built soon, since it has 500 crates, and in
+# cargo's 16 codegen units, which do not depend on the processors either.
 profile() {
-  [ "$1" = shim ] || echo CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
   case $1 in
-    balancer) printf '%s\n' CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_LTO=fat ;;
-    watcher) printf '%s\n' CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat ;;
+    shim) printf 'CARGO_PROFILE_RELEASE_%s\n' OPT_LEVEL=1 LTO=off ;;
+    probe) printf 'CARGO_PROFILE_RELEASE_%s\n' CODEGEN_UNITS=1 ;;
+    balancer) printf 'CARGO_PROFILE_RELEASE_%s\n' CODEGEN_UNITS=1 OPT_LEVEL=3 LTO=fat ;;
+    watcher) printf 'CARGO_PROFILE_RELEASE_%s\n' CODEGEN_UNITS=1 OPT_LEVEL=s LTO=fat ;;
   esac
 }
 
