@@ -149,6 +149,22 @@ def test_pods_are_reached_by_both_versions_of_ip(cluster):
             assert said.stdout.strip() == "b'OK'", f"{node}, {address}: {said.stderr}"
 
 
+def test_models_and_balancer_are_reached_by_both_versions_of_ip(cluster):
+    """Each pod from its own node, which no NetworkPolicy forbids; and the Service has an address of both."""
+    service = cluster.kubectl("get", "service", "-n", "llamaedge", "balancer")["spec"]
+    assert [address[:5] for address in service["clusterIPs"]] == ["10.53", "fd53:"]
+    pods = cluster.kubectl("get", "pods", "-n", "llamaedge", "-l", "app.kubernetes.io/managed-by=wasinn.cluster")[
+        "items"
+    ]
+    assert {pod["metadata"]["labels"]["app.kubernetes.io/name"] for pod in pods} == {"llama-api-server", "balancer"}
+    for pod in pods:
+        four, six = (item["ip"] for item in pod["status"]["podIPs"])
+        for address in (four, f"[{six}]"):
+            get = f"import urllib.request as r; print(r.urlopen('http://{address}:8080/v1/models', timeout=10).read().decode())"
+            said = cluster.run(pod["spec"]["nodeName"], f'python3 -c "{get}"', check=False)
+            assert MODEL in said.stdout, f"{pod['metadata']['name']}, {address}: {said.stderr}"
+
+
 def test_secrets_are_no_plain_text_in_etcd(cluster):
     """The ConfigMap shows that what is looked for would be found."""
     for kind, field in (("Secret", "stringData"), ("ConfigMap", "data")):

@@ -28,12 +28,17 @@ pub async fn accept(listener: TcpListener, mut handle: impl FnMut(TcpStream, Soc
         match listener.accept().await {
             Ok((stream, client)) => {
                 let _ = stream.set_nodelay(true); // natively; WASI has no such option
-                handle(stream, client);
+                handle(stream, canonical(client));
             }
             // Out of file descriptors, or the client left in the queue: neither is a reason to stop, nor to spin.
             Err(_) => sleep(Duration::from_millis(20)).await,
         }
     }
+}
+
+/// What a socket that listens at `[::]` says of a client by IPv4, `::ffff:10.0.0.1`, as the client itself would say it.
+fn canonical(client: SocketAddr) -> SocketAddr {
+    SocketAddr::new(client.ip().to_canonical(), client.port())
 }
 
 /// Serves whole messages for ever.
@@ -140,4 +145,20 @@ async fn receive(
     }
     receive::body(conn, framing, limits, timeouts, &mut request.body).await?;
     Ok((request, keep_alive))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_have_one_name_wherever_we_listen() {
+        for (seen, said) in [
+            ("[::ffff:10.0.0.1]:80", "10.0.0.1:80"),
+            ("[fd00::1]:80", "[fd00::1]:80"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+        ] {
+            assert_eq!(canonical(seen.parse().unwrap()).to_string(), said);
+        }
+    }
 }
