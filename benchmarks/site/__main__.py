@@ -90,8 +90,7 @@ class Bench:
 
     def fresh(self) -> None:
         """Other machines, bare."""
-        machines.down(self.scenario, lambda line: None)
-        machines.up(self.scenario, lambda line: None)
+        machines.renew(self.scenario, lambda line: None)
 
     def play(self, name: str, env: dict[str, str] | None = None) -> playbook.Result:
         done = playbook.run_playbook(

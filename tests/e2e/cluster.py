@@ -90,8 +90,7 @@ class Cluster:
 
 def one_machine(kind: type[C], scenario: Scenario, system: Image, run_playbook: Any, say: Any) -> C:
     """A cluster of one bare machine with that system."""
-    machines.down(scenario, say)
-    machines.up(scenario, say, system)
+    machines.renew(scenario, say, system)
     folder = one_node.inventory(scenario)
     return kind(scenario, partial(run_playbook, inventory=folder), partial(machines.run_on, scenario))
 

@@ -70,18 +70,18 @@ def installed_collection(say: Say) -> Path:
 def scenario(docker_engine: None, say: Say) -> Iterator[Scenario]:
     """Three machines, bare at first: node1 is the server. Removed at the end."""
     chosen = Scenario.named("e2e")
-    machines.down(chosen, say)
-    machines.up(chosen, say)
-    yield chosen
-    if os.environ.get("WASINN_KEEP") != "1":
-        machines.down(chosen, say)
+    try:
+        machines.renew(chosen, say)
+        yield chosen
+    finally:
+        if os.environ.get("WASINN_KEEP") != "1":
+            machines.down(chosen, say)
 
 
 @pytest.fixture
 def fresh_machines(scenario: Scenario, say: Say) -> Scenario:
     """The same machines, made anew for this test."""
-    machines.down(scenario, say)
-    machines.up(scenario, say)
+    machines.renew(scenario, say)
     return scenario
 
 

@@ -78,8 +78,7 @@ def mariadb(on: On, address: str) -> tuple[str, str]:
 @pytest.fixture(scope="module", params=[postgresql, mariadb])
 def cluster(request, scenario, run_playbook, on, say, tmp_path_factory) -> Database:
     """The database runs, with TLS; the server's machine is bare but for the certificate's authority."""
-    machines.down(scenario, say)
-    machines.up(scenario, say, image.DATABASE_NODE)
+    machines.renew(scenario, say, image.DATABASE_NODE)
     address = scenario.address("node2")
     pems = self_signed(tmp_path_factory.mktemp("database"), "database", address)
     for pem in pems:

@@ -70,8 +70,7 @@ def cluster(scenario, run_playbook, on, inventory, say, tmp_path_factory) -> Clu
     }
     (folder / "group_vars" / "k3s_cluster.yml").write_text(yaml.safe_dump(variables, sort_keys=False), encoding="utf-8")
     made = Cluster(scenario, partial(run_playbook, inventory=folder), on)
-    machines.down(scenario, say)
-    machines.up(scenario, say)
+    machines.renew(scenario, say)
     pems = self_signed(tmp_path_factory.mktemp("datastore"), "datastore", scenario.address("node3"))
     for node in made.nodes:
         for pem in pems:

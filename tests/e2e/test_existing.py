@@ -95,8 +95,7 @@ def left(before: Snapshot, after: Snapshot, *patterns: re.Pattern[str]) -> list[
 @pytest.fixture(scope="module")
 def existing(scenario, run_playbook, on, inventory, say) -> Existing:
     """Two fresh machines with a cluster on them, and an inventory that says so; their nodes have other names than they."""
-    machines.down(scenario, say)
-    machines.up(scenario, say)
+    machines.renew(scenario, say)
     folder = inventory.parent / "existing"
     folder.mkdir(parents=True, exist_ok=True)
     cluster = Existing(scenario, partial(run_playbook, inventory=folder), on)

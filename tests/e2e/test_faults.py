@@ -56,8 +56,7 @@ def sick(scenario, run_playbook, on, inventory, say) -> Sick:
     cluster.hosts = yaml.safe_load((inventory / "hosts.yml").read_text(encoding="utf-8"))
     cluster.join.write_text(JOIN, encoding="utf-8")
     cluster.write()
-    machines.down(scenario, say)
-    machines.up(scenario, say)
+    machines.renew(scenario, say)
     return cluster
 
 

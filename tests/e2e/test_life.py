@@ -104,8 +104,7 @@ def living(scenario, run_playbook, on, inventory, say) -> Living:
 @pytest.fixture(scope="module")
 def before(scenario, living, say) -> dict[str, Snapshot]:
     """Bare machines, and what they look like."""
-    machines.down(scenario, say)
-    machines.up(scenario, say)
+    machines.renew(scenario, say)
     return {node: living.snapshot(node) for node in living.nodes}
 
 

@@ -110,8 +110,7 @@ class Rancher(Cluster):
 @pytest.fixture(scope="module")
 def bare(scenario, say) -> None:
     """Fresh machines."""
-    machines.down(scenario, say)
-    machines.up(scenario, say)
+    machines.renew(scenario, say)
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)

@@ -76,8 +76,7 @@ def cluster(scenario, run_playbook, on, inventory, say) -> Servers:
     servers = Servers(scenario, partial(run_playbook, inventory=folder), on)
     servers.folder, servers.backups = folder, folder / "backups"
     servers.rewrite(lambda groups: groups["k3s_server"]["hosts"].update(groups["k3s_agent"].pop("hosts")))
-    machines.down(scenario, say)
-    machines.up(scenario, say)
+    machines.renew(scenario, say)
     return servers
 
 
@@ -224,8 +223,7 @@ def test_restored_on_new_machines_from_a_bundle(cluster, backup, bundle, scenari
     alone = {"artifacts_mirror": "", "artifacts_offline": True, "artifacts_cache": str(bundle.parent / "cache")}
     signed = {"bundle_file": str(bundle), "bundle_allowed_signers": str(bundle.parent / "allowed")}
     assert cluster.play("bundle_open", extra={**alone, **signed}).rc == 0
-    machines.down(scenario, say)
-    machines.up(scenario, say)
+    machines.renew(scenario, say)
 
     def smaller(groups) -> None:
         node1 = groups.pop("k3s_leaving")["hosts"]

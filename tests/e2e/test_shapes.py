@@ -72,8 +72,7 @@ def cluster(scenario, run_playbook, on, inventory, say) -> Cluster:
     variables["k3s_server_config"] = {**variables["k3s_server_config"], **ranges}
     (folder / "group_vars" / "k3s_cluster.yml").write_text(yaml.safe_dump(variables, sort_keys=False), encoding="utf-8")
     made = Cluster(scenario, partial(run_playbook, inventory=folder), on)
-    machines.down(scenario, say)
-    machines.up(scenario, say, image.GUARDED_NODE)
+    machines.renew(scenario, say, image.GUARDED_NODE)
     on("node1", "cat >/etc/nftables.conf && systemctl start nftables", stdin=GUARD)
     on("node2", "systemctl start firewalld")
     for number, node in enumerate(NODES, 1):

@@ -33,8 +33,7 @@ LOG = "journalctl -u k3s -o cat --no-pager"
 @pytest.fixture(scope="module")
 def bucket(scenario, say) -> Iterator[Store]:
     """The store, at the address that machines know this one by."""
-    machines.down(scenario, say)
-    machines.up(scenario, say)
+    machines.renew(scenario, say)
     with store({}, host=scenario.gateway) as running:
         yield running
 
@@ -105,8 +104,7 @@ def test_a_new_machine_is_restored_from_the_bucket(cluster, scenario, say):
     made = time.time()
     wait_for(lambda: int(uploaded(cluster)[-1].rpartition("-")[2]) >= made, 150, every=5)
     name = uploaded(cluster)[-1]
-    machines.down(scenario, say)
-    machines.up(scenario, say)
+    machines.renew(scenario, say)
     without = cluster.play("restore", extra={"k3s_restore_snapshot": name, "k3s_token": ""})
     assert "Remedy: set k3s_token" in says(without, "node1 has no token")
     assert cluster.play("restore", extra={"k3s_restore_snapshot": name}).rc == 0

@@ -85,6 +85,15 @@ def down(scenario: Scenario, say: Callable[[str], None] = print, *, anyones: boo
         say(f"machines of {scenario.name}: removed")
 
 
+def renew(scenario: Scenario, say: Callable[[str], None] = print, base: image.Image = image.NODE) -> None:
+    """Remove the scenario's machines, and leave with other ones, bare, up.
+
+    :raises Failure: as :func:`up`.
+    """
+    down(scenario, say)
+    up(scenario, say, base)
+
+
 def _abandoned(scenario: Scenario) -> bool:
     """Whether another checkout has machines of this name that nobody uses: none runs, or the checkout itself is gone."""
     shown = docker(
