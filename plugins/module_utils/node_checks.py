@@ -285,15 +285,21 @@ class Machine:
         paths = [self._path(folder, name) for folder in UNIT_FOLDERS]
         return next((path for path in paths if os.path.isfile(path)), "")
 
-    def selinux(self) -> None:
-        """k3s' policy, where SELinux is enforced, and the programs by which files get their types."""
-        if read(self._path("sys/fs/selinux/enforce")) != "1":
+    def selinux(self, existing: str) -> None:
+        """The policy of what is or was installed, where SELinux is enforced, and for our k3s the programs by which files get types.
+
+        :param existing: which Kubernetes is there that is not ours (``kubeadm`` has no policy of its own); empty for none.
+        """
+        if read(self._path("sys/fs/selinux/enforce")) != "1" or existing == "kubeadm":
             return
-        modules = ("usr/share/selinux/packages/k3s.pp", "var/lib/selinux/targeted/active/modules/200/k3s")
+        kind = existing or "k3s"
+        modules = (f"usr/share/selinux/packages/{kind}.pp", f"var/lib/selinux/targeted/active/modules/200/{kind}")
         if not any(os.path.exists(self._path(module)) for module in modules):
-            cause = "SELinux is enforced on this machine, and it has no policy for k3s."
-            remedy = "Install the package k3s-selinux from rpm.rancher.io, or set SELinux to permissive."
+            cause = f"SELinux is enforced on this machine, and it has no policy for {kind}."
+            remedy = f"Install the package {kind}-selinux from rpm.rancher.io, or set SELinux to permissive."
             self._say("selinux", cause, remedy)
+        if existing:
+            return
         missing = [name for name in ("semanage", "restorecon") if not self._program(name)]
         if missing:
             cause = f"SELinux is enforced, and {' and '.join(missing)}, by which files get their types, is missing."

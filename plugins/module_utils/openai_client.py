@@ -171,7 +171,7 @@ def check_expectation(result: ChatResult, pattern: str) -> None:
     if not re.search(pattern, result.content, re.IGNORECASE | re.DOTALL):
         raise ChatError(
             f"the model answered {_short(result.content)!r}, which does not match {pattern!r}; "
-            "see whether the right model is served, and with its own chat template",
+            "see whether the right model is served, with its own chat template, and whether the question suits it (verify_question, verify_expect)",
             retryable=False,
             status=result.status,
             content=result.content,

@@ -247,7 +247,7 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
     machine.inotify()
     name = machine.name(params["node_name"])
     machine.commands(params["commands"])
-    machine.selinux()
+    machine.selinux(params["existing"])
     machine.free(params["free_addresses"], params["free_port"])
     machine.kubernetes(params["own_mark"], params["existing"])
     ahead = machine.clock(params["epoch"], params["max_skew"]) if params["epoch"] else None

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The own tests of the Rust crates that become WebAssembly, run natively."""
+"""The own tests of the Rust crates that become WebAssembly, run natively; and what the balancer says of its settings."""
 
 from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 
 import pytest
 
@@ -13,17 +14,36 @@ from tests.closed_network.context import Context
 from tests.machines import image
 from tests.machines.shell import CACHE, REPO
 
+SETTINGS = REPO / "docs" / "balancer.toml"
+
+
+@pytest.fixture
+def cargo(docker_engine, say) -> Callable[..., str]:
+    """Gives what cargo printed: this machine's, in the folder that the linters use as well, or else the builder container's."""
+
+    def run(verb: str, crate: str, *more: str) -> str:
+        context = Context("crates")
+        words = ["cargo", verb, "--locked", "--package", crate, "--manifest-path"]
+        if shutil.which("cargo"):
+            environment = {"CARGO_TARGET_DIR": str(CACHE / "cargo")}
+            context.run([*words, str(REPO / "rust" / "Cargo.toml"), *more], env=environment)
+        else:
+            image.ensure(image.BUILDER, say)
+            context.builder(" ".join([*words, "/src/rust/Cargo.toml", *more]))
+        return context.log.read_text(encoding="utf-8")
+
+    return run
+
 
 @pytest.mark.parametrize("crate", ["wasinn-watcher", "wasinn-balancer"])
-def test_crate(docker_engine, say, crate):
-    """With this machine's cargo, in the folder that the linters use as well, or else in the builder container."""
-    words = ["cargo", "test", "--locked", "--package", crate, "--manifest-path"]
-    context = Context("crates")
-    if shutil.which("cargo"):
-        context.run([*words, str(REPO / "rust" / "Cargo.toml")], env={"CARGO_TARGET_DIR": str(CACHE / "cargo")})
-    else:
-        image.ensure(image.BUILDER, say)
-        context.builder(" ".join([*words, "/src/rust/Cargo.toml"]))
-    passed = sum(map(int, re.findall(r"^test result: ok\. (\d+) passed", context.log.read_text(), re.M)))
+def test_crate(cargo, say, crate):
+    passed = sum(map(int, re.findall(r"^test result: ok\. (\d+) passed", cargo("test", crate), re.M)))
     say(f"{crate}: {passed} passed")
     assert passed > 0
+
+
+def test_every_setting_of_the_balancer_is_in_its_page(cargo):
+    """After a wanted change, what the balancer prints goes below the licence's lines of that file."""
+    page = SETTINGS.read_text(encoding="utf-8").partition("\n\n")[2]
+    printed = cargo("run", "wasinn-balancer", "--", "--print-defaults")
+    assert page == printed[printed.index(page.splitlines()[0]) :]

@@ -215,6 +215,41 @@ def test_others_are_refused_each_with_its_sentence(play):
     assert flat.count("Remedy: ") >= 2
 
 
+def test_a_setting_that_the_role_decides_is_refused_with_what_to_set_instead(play):
+    status, output, _work = play(PREFLIGHT, k3s_config={"data-dir": "/srv/k3s", "node-label": ["disk=nvme"]})
+    assert status != 0
+    assert (
+        "Remedy: for data-dir mount or bind the other place at /var/lib/rancher; for node-label set k3s_node_labels."
+        in " ".join(output.split())
+    )
+
+
+def test_an_address_by_ipv6_is_in_brackets(shaped):
+    assert shaped(k3s_api_endpoint="fd00::10")["a1.config"]["server"] == "https://[fd00::10]:6443"
+
+
+BACK = """
+- hosts: s1
+  gather_facts: false
+  vars:
+    __k3s_data_dir: "{{ work }}/k3s"
+    __k3s_etcd: "{{ work }}/k3s/server/db/etcd"
+    __k3s_aside_now: ["{{ work }}/k3s/server/db/etcd-old-1700000000"]
+  tasks:
+    - ansible.builtin.file: {path: "{{ __k3s_etcd }}/half", state: directory, mode: "0700"}
+    - ansible.builtin.file: {path: "{{ __k3s_aside_now[0] }}/whole", state: directory, mode: "0700"}
+    - ansible.builtin.copy: {content: "", dest: "{{ __k3s_data_dir }}/server/db/reset-flag", mode: "0600"}
+    - ansible.builtin.import_role: {name: wasinn.cluster.k3s, tasks_from: restore_back}
+"""
+
+
+def test_a_datastore_that_was_put_aside_comes_back(play):
+    status, output, work = play(BACK)
+    assert status == 0, output
+    assert [path.name for path in (work / "k3s/server/db").iterdir()] == ["etcd"]
+    assert [path.name for path in (work / "k3s/server/db/etcd").iterdir()] == ["whole"]
+
+
 SELINUX = """
 - hosts: s1
   gather_facts: false

@@ -264,11 +264,11 @@ def test_inotify_instances_that_are_used_up(tmp_path: Path) -> None:
 def test_selinux_asks_for_its_policy_and_tools(tmp_path: Path) -> None:
     write(tmp_path / "sys/fs/selinux/enforce", "0")
     permissive = Machine(str(tmp_path))
-    permissive.selinux()
+    permissive.selinux("")
     assert checks(permissive) == []
     write(tmp_path / "sys/fs/selinux/enforce", "1")
     enforcing = Machine(str(tmp_path))
-    enforcing.selinux()
+    enforcing.selinux("")
     assert checks(enforcing) == ["selinux", "selinux"]
     assert "k3s-selinux" in enforcing.findings[0]["remedy"]
     assert "semanage and restorecon" in enforcing.findings[1]["cause"]
@@ -277,8 +277,17 @@ def test_selinux_asks_for_its_policy_and_tools(tmp_path: Path) -> None:
         write(tmp_path / "usr/sbin" / name, "")
         (tmp_path / "usr/sbin" / name).chmod(0o755)
     ready = Machine(str(tmp_path))
-    ready.selinux()
+    ready.selinux("")
     assert checks(ready) == []
+
+
+def test_selinux_asks_an_existing_cluster_for_its_own_policy_alone(tmp_path: Path) -> None:
+    write(tmp_path / "sys/fs/selinux/enforce", "1")
+    rke2, kubeadm = Machine(str(tmp_path)), Machine(str(tmp_path))
+    rke2.selinux("rke2")
+    assert ["rke2-selinux" in item["remedy"] for item in rke2.findings] == [True]
+    kubeadm.selinux("kubeadm")
+    assert checks(kubeadm) == []
 
 
 def test_an_address_that_somebody_has_is_told() -> None:

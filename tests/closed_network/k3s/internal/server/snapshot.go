@@ -128,11 +128,17 @@ func Reset(c *config.Config) error {
 			return err
 		}
 	}
+	// As k3s does: the datastore is put aside before the snapshot is looked at (pkg/etcd/etcd.go, Restore).
+	etcd := filepath.Join(dir, "db", "etcd")
+	if _, err := os.Stat(etcd); err == nil {
+		if err := os.Rename(etcd, fmt.Sprintf("%s-old-%d", etcd, time.Now().Unix())); err != nil {
+			return err
+		}
+	}
 	bundle, err := bootstrapIn(c.RestorePath, t.Secret)
 	if err != nil {
 		return err
 	}
-	etcd := filepath.Join(dir, "db", "etcd")
 	fresh := etcd + ".restored"
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
@@ -146,11 +152,6 @@ func Reset(c *config.Config) error {
 	}
 	if err := installBootstrap(dir, bundle); err != nil {
 		return err
-	}
-	if _, err := os.Stat(etcd); err == nil {
-		if err := os.Rename(etcd, fmt.Sprintf("%s-old-%d", etcd, time.Now().Unix())); err != nil {
-			return err
-		}
 	}
 	if err := os.Rename(fresh, etcd); err != nil {
 		return err
