@@ -167,9 +167,17 @@ def test_an_upgrade_of_kubernetes_and_the_runtime_under_load_fails_no_request(li
     assert not failures(answers), (failures(answers), len(answers))
 
 
-def test_a_second_upgrade_changes_nothing(living):
-    result = living.play_with("upgrade")
-    assert (result.rc, changes(result)) == (0, [])
+def test_a_node_that_an_upgrade_left_cordoned_gets_its_pods_back(living):
+    """By the mark that it left there; the cordon that an operator made stays."""
+    for node in ("node2", "node3"):
+        living.run("node1", f"k3s kubectl cordon {node}")
+    mark = "import json; p = '{0}'; d = json.load(open(p)); d['upgrade'] = {{'cordoned': True}}; json.dump(d, open(p, 'w'))"
+    living.run("node3", f'python3 -c "{mark.format("/etc/ansible/facts.d/wasinn.fact")}"')
+    assert living.play_with("upgrade").rc == 0
+    assert living.cordoned() == ["node2"]
+    living.run("node1", "k3s kubectl uncordon node2")
+    again = living.play_with("upgrade")
+    assert (again.rc, changes(again)) == (0, [])
 
 
 def test_a_machine_that_leaves_is_emptied_and_clean(living, before):
