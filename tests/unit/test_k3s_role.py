@@ -231,10 +231,7 @@ def test_an_address_by_ipv6_is_in_brackets(shaped):
 BACK = """
 - hosts: s1
   gather_facts: false
-  vars:
-    __k3s_data_dir: "{{ work }}/k3s"
-    __k3s_etcd: "{{ work }}/k3s/server/db/etcd"
-    __k3s_aside_now: ["{{ work }}/k3s/server/db/etcd-old-1700000000"]
+  vars: {__k3s_aside_now: ["{{ __k3s_etcd }}-old-1700000000"]}
   tasks:
     - ansible.builtin.file: {path: "{{ __k3s_etcd }}/half", state: directory, mode: "0700"}
     - ansible.builtin.file: {path: "{{ __k3s_aside_now[0] }}/whole", state: directory, mode: "0700"}
@@ -244,7 +241,7 @@ BACK = """
 
 
 def test_a_datastore_that_was_put_aside_comes_back(play):
-    status, output, work = play(BACK)
+    status, output, work = play(BACK, __k3s_data_dir="{{ work }}/k3s")
     assert status == 0, output
     assert [path.name for path in (work / "k3s/server/db").iterdir()] == ["etcd"]
     assert [path.name for path in (work / "k3s/server/db/etcd").iterdir()] == ["whole"]
