@@ -167,6 +167,11 @@ def test_an_upgrade_of_kubernetes_and_the_runtime_under_load_fails_no_request(li
     assert not failures(answers), (failures(answers), len(answers))
 
 
+def test_a_second_upgrade_changes_nothing(living):
+    result = living.play_with("upgrade")
+    assert (result.rc, changes(result)) == (0, [])
+
+
 def test_a_node_that_an_upgrade_left_cordoned_gets_its_pods_back(living):
     """By the mark that it left there; the cordon that an operator made stays."""
     for node in ("node2", "node3"):
