@@ -34,9 +34,22 @@ def failure_finding(result: Mapping[str, Any], task: str) -> dict[str, str]:
     }
 
 
+def failure_sentence(result: Mapping[str, Any], task: str) -> str:
+    """Return a failed task's message where it has a remedy already, or else what :func:`failure_finding` makes of it."""
+    said = str(result.get("msg") or "")
+    if "Remedy: " in said:
+        return said
+    finding = failure_finding(result, task)
+    return f"{finding['cause']} Remedy: {finding['remedy']}"
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Any]:
         """Return the filters of this file by name."""
-        return {"findings_text": findings_text, "failure_finding": failure_finding}
+        return {
+            "failure_finding": failure_finding,
+            "failure_sentence": failure_sentence,
+            "findings_text": findings_text,
+        }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.wasinn.cluster.plugins.filter.findings import failure_finding
+from ansible_collections.wasinn.cluster.plugins.filter.findings import failure_finding, failure_sentence
 from ansible_collections.wasinn.cluster.plugins.filter.probes import probe_baseline, runtime_tuple
 
 ITEM = {"name": "m", "file": "m.gguf"}
@@ -74,3 +74,9 @@ def test_a_failed_loop_tells_what_its_items_said():
 
 def test_a_failure_without_words_is_one_all_the_same():
     assert failure_finding({}, "Ask")["cause"] == "The task 'Ask' failed: it gave no reason."
+
+
+def test_a_message_that_has_a_remedy_is_a_sentence_already():
+    said = "The disk of /opt is full. Remedy: make room there."
+    assert failure_sentence({"msg": said}, "Copy it") == said
+    assert failure_sentence({"msg": "no"}, "Copy it").startswith("The task 'Copy it' failed: no. Remedy: ")
