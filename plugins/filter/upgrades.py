@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Filters on versions of Kubernetes."""
+"""Filters on the versions that nodes have and are to have."""
 
 from __future__ import annotations
 
@@ -17,6 +17,23 @@ _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)(?:-rc\d+)?\+k3s(\d+)$")
 # apiserver_requested_deprecated_apis{group="batch",removed_release="1.25",resource="cronjobs",version="v1beta1",…} 1
 _DEPRECATED = re.compile(r"^apiserver_requested_deprecated_apis\{(.*)\} 1$", re.M)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+# What role upgrade changes, by its name in artifacts_versions: its name in sentences and its section of the local facts.
+_PARTS = {"k3s": ("k3s", "k3s"), "wasmedge": ("WasmEdge", "wasmedge"), "wasinn": ("the shim", "shim")}
+
+
+def installed_versions(local: dict[str, Any]) -> dict[str, str]:
+    """Return the versions that the roles noted in a node's local facts, by their names in C(artifacts_versions)."""
+    return {name: local[section]["version"] for name, (_, section) in _PARTS.items() if section in local}
+
+
+def version_changes(before: dict[str, str], wanted: dict[str, str]) -> list[str]:
+    """Return in words what differs, such as C(k3s v1.34.2+k3s1 to v1.34.4+k3s1); what C(before) lacks is new."""
+    return [
+        f"{title} {before[name]} to {wanted[name]}"
+        for name, (title, _) in _PARTS.items()
+        if name in before and before[name] != wanted[name]
+    ]
 
 
 def upgrade_findings(before: str, wanted: str, host: str, known: bool, metrics: str = "") -> list[dict[str, str]]:
@@ -86,4 +103,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters of this file by name."""
-        return {"upgrade_findings": upgrade_findings}
+        return {
+            "installed_versions": installed_versions,
+            "upgrade_findings": upgrade_findings,
+            "version_changes": version_changes,
+        }

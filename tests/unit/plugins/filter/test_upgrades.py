@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.wasinn.cluster.plugins.filter.upgrades import upgrade_findings
+from ansible_collections.wasinn.cluster.plugins.filter.upgrades import (
+    installed_versions,
+    upgrade_findings,
+    version_changes,
+)
 
 METRICS = """\
 # TYPE apiserver_requested_deprecated_apis gauge
@@ -63,3 +67,24 @@ def test_a_node_that_the_cluster_does_not_know_is_sent_to_site():
 def test_what_is_no_version_is_said():
     with pytest.raises(AnsibleFilterError, match="'latest' is no version of k3s"):
         upgrade_findings("v1.34.4+k3s1", "latest", "node1", True)
+
+
+LOCAL = {
+    "k3s": {"version": "v1.34.2+k3s1", "node": "node1"},
+    "wasmedge": {"version": "0.14.1", "plugins": {}},
+    "shim": {"version": "0.0.9", "sha256": "0" * 64},
+    "upgrade": {"cordoned": True},
+}
+WANTED = {"k3s": "v1.34.4+k3s1", "wasmedge": "0.14.1", "wasinn": "0.1.0", "llama_api_server": "0.28.1"}
+
+
+def test_what_differs_from_what_the_node_has_is_told():
+    assert version_changes(installed_versions(LOCAL), WANTED) == [
+        "k3s v1.34.2+k3s1 to v1.34.4+k3s1",
+        "the shim 0.0.9 to 0.1.0",
+    ]
+
+
+def test_what_a_node_does_not_have_is_no_change():
+    assert installed_versions({}) == {}
+    assert version_changes(installed_versions({"wasmedge": {"version": "0.14.1"}}), WANTED) == []
