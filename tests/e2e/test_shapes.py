@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -137,15 +138,20 @@ def test_settings_reach_k3s(cluster):
     assert cluster.kubectl("get", "service", "kubernetes")["spec"]["clusterIP"] == "10.53.0.1"
 
 
+def got(cluster: Cluster, node: str, url: str) -> CompletedProcess[str]:
+    """What a node gets from an address; machines have no curl."""
+    get = f"import urllib.request as r; print(r.urlopen('{url}', timeout=10).read().decode())"
+    return cluster.run(node, f'python3 -c "{get}"', check=False)
+
+
 def test_pods_are_reached_by_both_versions_of_ip(cluster):
     """CoreDNS' page of health, from the node where it is and from the other one."""
     (pod,) = cluster.kubectl("get", "pods", "-n", "kube-system", "-l", "k8s-app=kube-dns")["items"]
     four, six = (item["ip"] for item in pod["status"]["podIPs"])
     for node in NODES:
         for address in (four, f"[{six}]"):
-            get = f"import urllib.request as r; print(r.urlopen('http://{address}:8080/health', timeout=10).read())"
-            said = cluster.run(node, f'python3 -c "{get}"', check=False)
-            assert said.stdout.strip() == "b'OK'", f"{node}, {address}: {said.stderr}"
+            said = got(cluster, node, f"http://{address}:8080/health")
+            assert said.stdout.strip() == "OK", f"{node}, {address}: {said.stderr}"
 
 
 def test_models_and_balancer_are_reached_by_both_versions_of_ip(cluster):
@@ -159,8 +165,7 @@ def test_models_and_balancer_are_reached_by_both_versions_of_ip(cluster):
     for pod in pods:
         four, six = (item["ip"] for item in pod["status"]["podIPs"])
         for address in (four, f"[{six}]"):
-            get = f"import urllib.request as r; print(r.urlopen('http://{address}:8080/v1/models', timeout=10).read().decode())"
-            said = cluster.run(pod["spec"]["nodeName"], f'python3 -c "{get}"', check=False)
+            said = got(cluster, pod["spec"]["nodeName"], f"http://{address}:8080/v1/models")
             assert MODEL in said.stdout, f"{pod['metadata']['name']}, {address}: {said.stderr}"
 
 
