@@ -42,6 +42,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
         src = Path(args["src"]).expanduser() if args.get("src") else None
         self._complete(args, src)
         look = self._step(args, "look")
+        args["dest"] = look.get("dest", args["dest"])  # where ~ and $HOME are on the node
         if look.get("failed") or look["node"]["state"] == "present":
             return {**look, "pending": False}
         result = {**look, "changed": True, "pending": False}
@@ -120,6 +121,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
                 there, why = self._append(part, have, data)
                 if there < 0 and self._step(args, "look").get("node", {}).get("state") == "present":
                     return  # another run has finished it
+                if there < 0:
+                    raise AnsibleActionFail(
+                        f"{args['name']}: {part} was taken away while it was copied, as by a run that wants another version; "
+                        "see that no other run is at work, then run again."
+                    )
                 if there < have + len(data):
                     failures = failures + 1 if there <= have else 0
                     if failures >= _TRIES:

@@ -75,6 +75,9 @@ def create(root: Path, files: Iterable[str], dest: Path, about: Mapping[str, t.A
                     hashing = _Hashing(source)
                     archive.addfile(_member(name, file.stat().st_size), t.cast(t.IO[bytes], hashing))
                 if hashing.hexdigest() != checksum:
+                    _note(file).unlink(
+                        missing_ok=True
+                    )  # so that the next run reads it, and fetches it if it was damaged
                     raise BundleError(f"{file} changed while it was bundled. Remedy: run the playbook again.")
         partial.replace(dest)
     except OSError as exc:

@@ -20,6 +20,8 @@ import stat
 import time
 from typing import Union
 
+from ansible_collections.wasinn.cluster.plugins.module_utils.mounts import mount_path
+
 PROC = "/proc"
 CGROUP_ROOT = "/sys/fs/cgroup"
 
@@ -77,19 +79,21 @@ def end_processes(prefixes: list[str], timeout: float = 20.0) -> None:
         time.sleep(0.2)
 
 
-def mounts_under(prefixes: list[str], proc: str = PROC) -> list[str]:
+def mounts_under(prefixes: list[str], emptied: list[str], proc: str = PROC) -> list[str]:
     """Return the mount points that begin with one of the prefixes, innermost first.
 
-    A prefix ending in C(-) matches names, any other a directory and what is below it.
+    A prefix ending in C(-) matches names, any other a directory and what is below it. A mount point that is one of the paths
+    to be C(emptied) stays: it is the machine's, such as a disk for the datastore, and what is on it is to go.
     """
     points = []
-    with open(os.path.join(proc, "self", "mounts"), encoding="utf-8") as handle:
+    with open(os.path.join(proc, "self", "mounts"), encoding="utf-8", errors="surrogateescape") as handle:
         for line in handle:
-            point = line.split()[1].encode().decode("unicode_escape")
-            for prefix in prefixes:
-                if point == prefix or point.startswith(prefix if prefix.endswith("-") else prefix + "/"):
-                    points.append(point)
-                    break
+            point = mount_path(line.split()[1])
+            if point not in emptied and any(
+                point == prefix or point.startswith(prefix if prefix.endswith("-") else prefix + "/")
+                for prefix in prefixes
+            ):
+                points.append(point)
     return list(reversed(points))
 
 

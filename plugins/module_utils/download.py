@@ -84,6 +84,7 @@ class Cache:
         opener: Opener,
         mirror: str = "",
         offline: bool = False,
+        record: bool = True,
         timeout: float = 30,
         retries: int = 3,
         delay: float = 1.0,
@@ -95,6 +96,7 @@ class Cache:
         if self.mirror.startswith("/"):
             self.mirror = "file://" + quote(self.mirror)
         self.offline = offline
+        self.record = record  # checksums that were computed
         self._transfer = Transfer(opener, timeout, retries, delay)
         self._mirror_source = mirror_source(mirror_credentials or {})
         self._notify = notify
@@ -163,7 +165,7 @@ class Cache:
 
     def predict(self, artifact: Artifact) -> Fetched:
         """What fetch() would do, without network and without writing (check mode)."""
-        offline = Cache(str(self.root), _nobody, offline=True)
+        offline = Cache(str(self.root), _nobody, offline=True, record=False)
         with contextlib.suppress(DownloadError, OSError):
             artifact = offline.locate(artifact)
         path, wanted = self.place(artifact), artifact.sha256.lower()
@@ -196,7 +198,7 @@ class Cache:
     def _own_sha256(self, artifact: Artifact) -> str:
         path = self.place(artifact)
         try:
-            found = known_sha256(path, self._note(path), record=True)
+            found = known_sha256(path, self._note(path), self.record)
         except OSError as exc:
             raise DownloadError(f"{artifact.name}: {path} cannot be read ({exc.strerror}); correct its rights") from exc
         if not found:

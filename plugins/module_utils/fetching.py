@@ -9,7 +9,7 @@ import os
 import typing as t
 from collections.abc import Mapping
 from urllib.error import HTTPError
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from ansible.module_utils.urls import open_url
 from ansible_collections.wasinn.cluster.plugins.module_utils.download import Artifact, Cache
@@ -82,6 +82,10 @@ def artifact_of(entry: Mapping[str, t.Any], credentials: Credentials) -> Artifac
     return Artifact(entry["name"], url, sha256, checksums, mode, source, stays)
 
 
+# What a URL may have besides letters and digits (RFC 3986, 2), and what is encoded already: people write blanks and umlauts in it.
+_URL_SIGNS = "!#$%&'()*+,/:;=?@[]~"
+
+
 def open_following(
     url: str, headers: dict[str, str], timeout: float, secrets: Mapping[str, str] | None = None, method: str = "GET"
 ) -> t.Any:
@@ -93,7 +97,7 @@ def open_following(
     for _move in range(_MOST_REDIRECTS):
         try:
             return open_url(
-                url,
+                quote(url, safe=_URL_SIGNS),
                 headers={**headers, **shown},
                 method=method,
                 timeout=timeout,

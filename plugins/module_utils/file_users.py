@@ -10,6 +10,8 @@ import os
 import typing as t
 from pathlib import Path
 
+from ansible_collections.wasinn.cluster.plugins.module_utils.mounts import mount_path
+
 PROC = "/proc"
 Identity = tuple[int, int]  # device and inode
 
@@ -60,16 +62,11 @@ def _mounted_files(folder: str, names: set[str]) -> set[Identity]:
     with open(os.path.join(folder, "mountinfo"), encoding="utf-8", errors="surrogateescape") as handle:
         for line in handle:
             fields = line.split()
-            root, point = (_plain(text) for text in fields[3:5])
+            root, point = (mount_path(text) for text in fields[3:5])
             if os.path.basename(root) in names:
                 with contextlib.suppress(OSError):
                     found.add(_identity(os.path.join(folder, "root", point.lstrip("/"))))
     return found
-
-
-def _plain(text: str) -> str:
-    """A path of mountinfo, where blanks and the like are octal."""
-    return text.encode("utf-8", "surrogateescape").decode("unicode_escape")
 
 
 def _name(folder: str) -> str:

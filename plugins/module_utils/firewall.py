@@ -9,6 +9,7 @@ What was opened is kept in a file, so that an opening that is no longer wanted i
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import subprocess
@@ -45,18 +46,28 @@ class Wanted(NamedTuple):
 
     @classmethod
     def of(cls, openings: Iterable[Mapping[str, Any]], trusted: Iterable[str]) -> Wanted:
-        """From a module's parameters, or from JSON."""
+        """From a module's parameters, or from JSON. Raises :class:`FirewallError` for what is no address or network."""
         return cls(
             tuple(
-                Opening(item["protocol"], tuple(map(str, item["ports"])), tuple(item.get("sources") or ()))
+                Opening(item["protocol"], tuple(map(str, item["ports"])), _networks(item.get("sources") or ()))
                 for item in openings
             ),
-            tuple(trusted),
+            _networks(trusted),
         )
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
         return {"openings": [dict(item._asdict()) for item in self.openings], "trusted": list(self.trusted)}
+
+
+def _networks(texts: Iterable[str]) -> tuple[str, ...]:
+    """The texts, once each is seen to be an address or a network."""
+    for text in texts:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise FirewallError(f"{error}; write an address like 192.0.2.11 or a network like 10.42.0.0/16") from error
+    return tuple(texts)
 
 
 def command(argv: Sequence[str], stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -74,36 +85,48 @@ def command(argv: Sequence[str], stdin: str | None = None, check: bool = True) -
     return done
 
 
-def read_state(path: str) -> tuple[str, Wanted]:
-    """Which firewall was opened, and what for; nothing where there is no such file."""
+class State(NamedTuple):
+    """Which firewall was opened, what for, and what it noted besides."""
+
+    firewall: str = ""
+    wanted: Wanted = Wanted()
+    notes: Mapping[str, Any] = {}
+
+
+def read_state(path: str) -> State:
+    """What was opened; nothing where there is no such file."""
     try:
         with open(path, encoding="utf-8") as stream:
             data = json.load(stream)
-        return data["firewall"], Wanted.of(data["openings"], data["trusted"])
+        return State(data["firewall"], Wanted.of(data["openings"], data["trusted"]), data.get("notes", {}))
     except FileNotFoundError:
-        return "", Wanted()
+        return State()
     except (ValueError, KeyError, TypeError) as error:
         raise FirewallError(f"{path} cannot be read ({error!r}): remove it, and the rules marked {MARK}") from error
 
 
-def write_state(path: str, firewall: str, wanted: Wanted) -> None:
+def write_state(path: str, state: State) -> None:
     """Keep that, or remove the file where nothing is open."""
-    if not firewall:
+    if not state.firewall:
         if os.path.exists(path):
             os.unlink(path)
         return
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    text = json.dumps({"firewall": firewall, **wanted.plain()}, indent=2) + "\n"
+    text = json.dumps({"firewall": state.firewall, **state.wanted.plain(), "notes": state.notes}, indent=2) + "\n"
     write_whole(Path(path), text, 0o600)
 
 
 class Firewall:
-    """One kind of firewall. ``change`` goes from what was open to what is wanted, and tells whether anything differed."""
+    """One kind of firewall. ``change`` goes from what was open to what is wanted, and tells whether anything differed.
+
+    What it has to know the next time besides is in ``notes``: such as rules that were there before us (``theirs``), which stay.
+    """
 
     name = ""
 
     def __init__(self, run: Run = command):
         self.run = run
+        self.notes: dict[str, Any] = {}
 
     def active(self) -> bool:
         """Whether it guards this machine."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from ansible_collections.wasinn.cluster.plugins.module_utils.firewall import Firewall, Wanted
 
-# What runs now, and what will run after a reload.
-SCOPES: tuple[tuple[str, ...], ...] = ((), ("--permanent",))
+SCOPES: tuple[tuple[str, ...], ...] = (("firewall-cmd",), ("firewall-cmd", "--permanent"))
+SCOPES_OFFLINE: tuple[tuple[str, ...], ...] = (("firewall-offline-cmd",),)
 
 
 def rich_rules(wanted: Wanted) -> list[str]:
@@ -31,30 +31,47 @@ class Firewalld(Firewall):
     def active(self) -> bool:
         return self._unit_is_active("firewalld")
 
-    def zone(self) -> str:
+    def zone(self, tool: str = "firewall-cmd") -> str:
         """The zone of the interface that leads to the world, or else the default one."""
-        for line in self.run(["ip", "route", "show", "default"], check=False).stdout.splitlines():
-            words = line.split()
-            if "dev" in words:
-                interface = words[words.index("dev") + 1]
-                found = self.run(["firewall-cmd", f"--get-zone-of-interface={interface}"], check=False)
-                if found.returncode == 0 and found.stdout.strip():
-                    return found.stdout.strip()
-        return self.run(["firewall-cmd", "--get-default-zone"]).stdout.strip()
+        for version in ("-4", "-6"):
+            for line in self.run(["ip", version, "route", "show", "default"], check=False).stdout.splitlines():
+                words = line.split()
+                if "dev" in words:
+                    interface = words[words.index("dev") + 1]
+                    found = self.run([tool, f"--get-zone-of-interface={interface}"], check=False)
+                    if found.returncode == 0 and found.stdout.strip():
+                        return found.stdout.strip()
+        return self.run([tool, "--get-default-zone"]).stdout.strip()
 
     def change(self, before: Wanted, wanted: Wanted, dry: bool) -> bool:
-        zone, changed = self.zone(), False
-        for place, kind, old, new in (
-            (zone, "rich-rule", rich_rules(before), rich_rules(wanted)),
+        scopes, changed, theirs = self._scopes(), False, set()
+        zone = self.zone(scopes[0][0])
+        opened = self.notes.get("zone", zone)
+        places = [
+            (zone, "rich-rule", rich_rules(before) if opened == zone else [], rich_rules(wanted)),
             ("trusted", "source", list(before.trusted), list(wanted.trusted)),
-        ):
-            for scope in SCOPES:
-                base = ["firewall-cmd", *scope, f"--zone={place}"]
-                listed = self.run([*base, f"--list-{kind}s"]).stdout
-                there = set(listed.splitlines() if kind == "rich-rule" else listed.split())
-                words = [f"--remove-{kind}={item}" for item in old if item in there and item not in new]
+        ]
+        if opened != zone:  # the interface has come into another one
+            places.append((opened, "rich-rule", rich_rules(before), []))
+        for place, kind, old, new in places:
+            found = {scope: self._listed([*scope, f"--zone={place}"], kind) for scope in scopes}
+            lasting = found[scopes[-1]]
+            known = {item for item in old if f"{place} {item}" in self.notes.get("theirs", ())}
+            others = {item for item in new if item in lasting and (item not in old or item in known)}
+            theirs |= {f"{place} {item}" for item in others}
+            for scope, there in found.items():
+                words = [f"--remove-{kind}={item}" for item in old if item in there and item not in {*new, *known}]
                 words += [f"--add-{kind}={item}" for item in new if item not in there]
                 changed = changed or bool(words)
                 if words and not dry:
-                    self.run([*base, *words])
+                    self.run([*scope, f"--zone={place}", *words])
+        self.notes = {"zone": zone, "theirs": sorted(theirs)}
         return changed
+
+    def _scopes(self) -> tuple[tuple[str, ...], ...]:
+        """Commands for what runs now, and last for what will run after a reload or a start."""
+        return SCOPES if self.active() else SCOPES_OFFLINE
+
+    def _listed(self, command: list[str], kind: str) -> set[str]:
+        listed = self.run([*command, f"--list-{kind}s"]).stdout
+        return set(listed.splitlines() if kind == "rich-rule" else listed.split())

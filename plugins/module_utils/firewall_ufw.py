@@ -25,6 +25,18 @@ def rules(wanted: Wanted) -> Iterator[Rule]:
         yield ("route", "allow", "to", network)
 
 
+def shown(rule: Rule) -> str:
+    """A rule of ours as `ufw show added` has it, without its comment."""
+    if "port" not in rule:
+        return " ".join(("ufw", *rule))
+    protocol, source, port = rule[2], rule[4], rule[8]
+    return (
+        f"ufw allow {port}/{protocol}"
+        if source == "any"
+        else f"ufw allow from {source} to any port {port} proto {protocol}"
+    )
+
+
 class Ufw(Firewall):
     """Debian's and Ubuntu's front end."""
 
@@ -34,8 +46,11 @@ class Ufw(Firewall):
         return "Status: active" in self.run(["ufw", "status"], check=False).stdout
 
     def change(self, before: Wanted, wanted: Wanted, dry: bool) -> bool:
-        old, new = list(rules(before)), list(rules(wanted))
-        there = self.run(["ufw", "show", "added"]).stdout.count(f"comment '{MARK}'")
+        lines = self.run(["ufw", "show", "added"]).stdout.splitlines()
+        others = {line.partition(" comment ")[0] for line in lines if not line.endswith(f"comment '{MARK}'")}
+        # A rule that is there without our mark is somebody else's, and stays theirs.
+        old, new = ([rule for rule in rules(each) if shown(rule) not in others] for each in (before, wanted))
+        there = sum(line.endswith(f"comment '{MARK}'") for line in lines)
         if set(old) == set(new) and there >= len(set(new)):
             return False
         if dry:

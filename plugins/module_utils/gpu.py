@@ -54,10 +54,13 @@ def kernel_version(text: str) -> str:
 
 
 def library_version(root: str = "/") -> str:
-    """The version of the driver's libraries, which libnvidia-ml has in its file's name."""
+    """The version of the driver's libraries, which libnvidia-ml has in its file's name: the one that its link names, else the last."""
     for folder in LIBRARY_FOLDERS:
-        for path in sorted(glob.glob(os.path.join(root, folder, "libnvidia-ml.so.*.*"))):
-            return os.path.basename(path).split(".so.")[1]
+        link = os.path.realpath(os.path.join(root, folder, "libnvidia-ml.so.1"))
+        linked = [link] if os.path.exists(link) else []
+        for path in linked + sorted(glob.glob(os.path.join(root, folder, "libnvidia-ml.so.*.*")), reverse=True):
+            if re.fullmatch(r"\d+(\.\d+)+", version := os.path.basename(path).split(".so.")[-1]):
+                return version
     return ""
 
 

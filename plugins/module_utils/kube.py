@@ -19,6 +19,7 @@ Object = dict[str, Any]
 SERVERS_OWN = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 SERVERS_ANNOTATIONS = ("deployment.kubernetes.io/revision",)
 HIDDEN = "(not shown)"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class KubeError(Exception):
@@ -59,6 +60,9 @@ def shown(item: Mapping[str, Any]) -> Object:
         for field in ("data", "stringData"):
             if field in kept:
                 kept[field] = dict.fromkeys(kept[field], HIDDEN)
+        annotations = (kept.get("metadata") or {}).get("annotations") or {}
+        if LAST_APPLIED in annotations:  # kubectl apply keeps the whole object there
+            kept["metadata"] = {**kept["metadata"], "annotations": {**annotations, LAST_APPLIED: HIDDEN}}
     return kept
 
 

@@ -215,7 +215,7 @@ def _connect(request: ChatRequest) -> http.client.HTTPConnection:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ChatError(f"{request.url!r} is no http or https address; correct it", retryable=False)
     try:
-        port = parts.port
+        port = parts.port or (443 if parts.scheme == "https" else 80)  # http.client takes an IPv6 address' end for one
     except ValueError as exc:
         raise ChatError(f"{request.url!r} has no valid port; correct it", retryable=False) from exc
     if parts.scheme == "http":

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
@@ -56,15 +57,21 @@ def _owners(root: str) -> dict[str, tuple[str, str]]:
     """Socket inode -> (process name, unit)."""
     owners = {}
     for folder in glob.glob(os.path.join(root, "proc/[0-9]*")):
-        try:
-            links = [os.readlink(entry.path) for entry in os.scandir(os.path.join(folder, "fd"))]
-        except OSError:  # ended meanwhile, or another user's
-            continue
-        inodes = [link[8:-1] for link in links if link.startswith("socket:[")]
+        inodes = [link[8:-1] for link in _open_files(folder) if link.startswith("socket:[")]
         if inodes:
             owner = (read(os.path.join(folder, "comm")), unit_of(read(os.path.join(folder, "cgroup"))))
             owners.update(dict.fromkeys(inodes, owner))
     return owners
+
+
+def _open_files(folder: str) -> list[str]:
+    """What a process has open; nothing where it ended meanwhile, or is another user's."""
+    links = []
+    with contextlib.suppress(OSError), os.scandir(os.path.join(folder, "fd")) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                links.append(os.readlink(entry.path))
+    return links
 
 
 def unit_of(cgroup: str) -> str:

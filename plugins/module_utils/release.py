@@ -382,7 +382,7 @@ def _collect(recipe: Recipe, folder: Path, place: Path) -> dict[str, dict[str, A
     )
     # One document for each component, and for each architecture that it is made for.
     stem = re.sub(r"(\.tar\.gz|\.wasm)$", "", min(made, key=lambda path: len(path.name)).name)
-    bill = folder / "out" / f"{stem}.cdx.json"
+    bill = about / f"{stem}.cdx.json"  # not among what was made, which the next run would take it for
     bill.write_text(document)
     place.mkdir(parents=True, exist_ok=True)
     files: dict[str, dict[str, Any]] = {}

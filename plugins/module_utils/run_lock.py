@@ -89,19 +89,26 @@ def take(path: str, me: Holder, over: Mapping[str, t.Any] | None, lease: float, 
         # Not before the wait for the file: whoever had it meanwhile would seem to come from the future.
         now = time.time()
         found = _parse(stream.read())
-        mine = found is not None and found.process == me.process
-        if found is not None and not mine:
-            stale = (over is not None and found.process == parse(over).process) or abs(now - found.renewed) >= lease
-            if not (stale or steal):
-                return found
-        since = found.since if found is not None and mine else now
+        if other := _in_the_way(found, me, over, lease, steal, now):
+            return other
+        since = found.since if found is not None and found.process == me.process else now
         _write(stream, replace(me, since=since, renewed=now))
     return None
 
 
-def look(path: str) -> Holder | None:
-    """Who has the machine."""
-    return _parse(_read(path))
+def look(path: str, me: Holder, over: Mapping[str, t.Any] | None, lease: float, steal: bool = False) -> Holder | None:
+    """Who has the machine so that :func:`take` would not make it *me*'s."""
+    return _in_the_way(_parse(_read(path)), me, over, lease, steal, time.time())
+
+
+def _in_the_way(
+    found: Holder | None, me: Holder, over: Mapping[str, t.Any] | None, lease: float, steal: bool, now: float
+) -> Holder | None:
+    """The holder, unless it is *me*, has ended, or is to be passed over."""
+    if found is None or found.process == me.process or steal:
+        return None
+    stale = (over is not None and found.process == parse(over).process) or abs(now - found.renewed) >= lease
+    return None if stale else found
 
 
 def release(path: str, me: Holder) -> bool:

@@ -93,7 +93,10 @@ class Oci(Source):
                 return False
             query = {key: fields[key] for key in ("service", "scope") if fields.get(key)}
             answer = reader(name, f"{fields['realm']}?{urlencode(query)}", mine)
-            told = json.loads(answer.body or b"{}")
+            try:
+                told = dict(json.loads(answer.body))
+            except (ValueError, TypeError):  # a page for people, or nothing
+                return False
             token = told.get("token") or told.get("access_token")
             self._authorization = f"Bearer {token}" if token else ""
         return bool(self._authorization) and self._authorization != before

@@ -14,6 +14,7 @@ import time
 import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
@@ -194,7 +195,7 @@ class Transfer:
                     exc.close()
                     continue
                 return self._refused(exc, url, name, source, part)
-            except (URLError, OSError) as exc:
+            except (URLError, OSError, HTTPException) as exc:
                 reason = getattr(exc, "reason", None) or exc
                 raise _Interrupted(
                     f"{urlsplit(url).netloc} cannot be reached ({reason}): "

@@ -41,9 +41,10 @@ def surplus(link: Path, version: str, keep: int) -> list[Path]:
 
     Only folders with our manifest count: what somebody else put there stays.
     """
-    manifests = [path for path in link.parent.glob(f"*/{MANIFEST}") if path.parent.name != version]
-    manifests.sort(key=lambda path: (path.stat().st_mtime_ns, path.parent.name))
-    return [path.parent for path in manifests[: max(len(manifests) - keep, 0)] if not path.parent.is_symlink()]
+    found = [path for path in link.parent.glob(f"*/{MANIFEST}") if not path.parent.is_symlink()]
+    others = [path for path in found if path.parent.name != version]
+    others.sort(key=lambda path: (path.stat().st_mtime_ns, path.parent.name))
+    return [path.parent for path in others[: max(len(others) - keep, 0)]]
 
 
 def remove(folders: list[Path]) -> None:

@@ -183,7 +183,7 @@ ARGUMENT_SPEC = {
     "timeout": {"type": "float", "default": 60},
     "retries": {"type": "int", "default": 0},
     "delay": {"type": "float", "default": 2},
-    "headers": {"type": "dict", "default": {}},
+    "headers": {"type": "dict", "default": {}, "no_log": True},
     "api_key": {"type": "str", "no_log": True},
     "validate_certs": {"type": "bool", "default": True},
     "ca_path": {"type": "path"},

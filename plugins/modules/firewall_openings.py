@@ -86,6 +86,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.firewall import (
     STATE,
     Firewall,
     FirewallError,
+    State,
     Wanted,
     read_state,
     write_state,
@@ -100,26 +101,26 @@ KINDS: tuple[type[Firewall], ...] = (Firewalld, Ufw, Nftables)
 def apply(params: dict[str, Any], dry: bool, kinds: tuple[Firewall, ...]) -> dict[str, Any]:
     """Change what differs; raises ``FirewallError``."""
     wanted = Wanted.of(params["openings"], params["trusted"])
-    opened, before = read_state(params["path"])
+    state = read_state(params["path"])
+    before = state.wanted
     current = next((kind for kind in kinds if kind.active()), None)
     name = current.name if current else ""
     changed = False
     for kind in kinds:
-        if kind.name == opened and kind is not current:  # another firewall than it was
+        if kind.name != state.firewall:
+            continue
+        kind.notes = dict(state.notes)
+        if kind is not current:  # another firewall than it was
             try:
                 changed = kind.change(before, Wanted(), dry) or changed
             except FirewallError:
                 changed = True  # its program is gone, and with it its rules
     if current:
-        changed = current.change(before if opened == name else Wanted(), wanted, dry) or changed
-    keeps = name if wanted != Wanted() else ""
-    if not dry and (opened, before) != (keeps, wanted if keeps else Wanted()):
-        write_state(params["path"], keeps, wanted)
-    return {
-        "changed": changed,
-        "firewall": name,
-        "diff": {"before": before.plain(), "after": (wanted if keeps else Wanted()).plain()},
-    }
+        changed = current.change(before if state.firewall == name else Wanted(), wanted, dry) or changed
+    keeps = State(name, wanted, current.notes) if current and wanted != Wanted() else State()
+    if not dry and state != keeps:
+        write_state(params["path"], keeps)
+    return {"changed": changed, "firewall": name, "diff": {"before": before.plain(), "after": keeps.wanted.plain()}}
 
 
 def main() -> None:

@@ -227,7 +227,7 @@ ARGUMENT_SPEC = {
     "success": {"type": "float", "default": 1.0},
     "p95": {"type": "float", "default": 0},
     "fail_on_findings": {"type": "bool", "default": True},
-    "headers": {"type": "dict", "default": {}},
+    "headers": {"type": "dict", "default": {}, "no_log": True},
     "api_key": {"type": "str", "no_log": True},
     "validate_certs": {"type": "bool", "default": True},
     "ca_path": {"type": "path"},

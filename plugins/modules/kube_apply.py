@@ -142,6 +142,7 @@ try:
     from kubernetes import config, dynamic
     from kubernetes.dynamic import exceptions as api_errors
     from urllib3.exceptions import HTTPError
+    from yaml import YAMLError
 
     MISSING = ""
 except ImportError:
@@ -191,7 +192,7 @@ def main() -> None:
         applied, pruned, surplus = run(module)
     except KubeError as error:
         module.fail_json(msg=str(error))
-    except config.ConfigException as error:
+    except (config.ConfigException, OSError, YAMLError) as error:
         module.fail_json(
             msg=f"{module.params['kubeconfig']} cannot be used: {error}. Remedy: run wasinn.cluster.site, which fetches it."
         )

@@ -114,6 +114,7 @@ source:
 """
 
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -142,7 +143,7 @@ ARGUMENT_SPEC = {
 }
 
 
-def run_step(params, check_mode):
+def run_step(params, mode, check_mode):
     """One step on the node; returns what the action plugin wants to know of it. Raises StoreError."""
     wanted = ModelFile(Path(params["dest"]), params["sha256"].lower(), Register(params["register"]))
     if params["step"] == "look":
@@ -150,7 +151,7 @@ def run_step(params, check_mode):
     if params["step"] == "prepare":
         return asdict(wanted.prepare(params["size"]))
     if params["step"] == "finish":
-        wanted.finish(int(params["mode"], 8))
+        wanted.finish(mode)
         return asdict(wanted.look())
     try:
         pulled = pull(wanted.part, wanted.sha256, params["size"], params["peers"], params["secret"], params["seconds"])
@@ -164,13 +165,14 @@ def main():
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     os.umask(0o022)  # the folder is for every user to read, whatever root's own umask is
     result = {"changed": module.params["step"] == "finish", "dest": module.params["dest"]}
+    mode, peers = module.params["mode"], module.params["peers"]
+    if not re.fullmatch("[0-7]{3,4}", mode):
+        module.fail_json(msg=f"mode {mode!r} is not an octal number such as 0644; correct it.", **result)
+    if any(not re.search(r":\d+$", peer) for peer in peers):
+        module.fail_json(msg=f"peers {', '.join(peers)} are not all HOST:PORT; correct them.", **result)
     try:
         # One level down: Ansible adds the attributes of ``dest`` to the result.
-        result["node"] = run_step(module.params, module.check_mode)
-    except ValueError:
-        module.fail_json(
-            msg=f"mode {module.params['mode']!r} is not an octal number such as 0644; correct it.", **result
-        )
+        result["node"] = run_step(module.params, int(mode, 8), module.check_mode)
     except StoreError as exc:
         module.fail_json(msg=f"{exc}.", **result)
     module.exit_json(**result)

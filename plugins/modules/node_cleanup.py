@@ -25,7 +25,9 @@ options:
     elements: str
     default: []
   mounts:
-    description: Directories below which everything is unmounted. One ending in C(-) is the beginning of a name.
+    description: >-
+      Directories below which everything is unmounted. One ending in C(-) is the beginning of a name. A mount point that is itself
+      one of O(paths) stays mounted.
     type: list
     elements: str
     default: []
@@ -152,6 +154,21 @@ def remove_pairs(module: AnsibleModule, ip: str, namespace: str) -> None:
             module.run_command([ip, "-netns", namespace, "link", "delete", link["ifname"]])
 
 
+def mounts_of(module: AnsibleModule) -> list[str]:
+    """Return what is to be unmounted now."""
+    return cleanup.mounts_under(module.params["mounts"], module.params["paths"])
+
+
+def unmount(module: AnsibleModule) -> None:
+    """Unmount it all. What stays would have its content removed with the directory that it lies in."""
+    for point in mounts_of(module):
+        _rc, _out, said = module.run_command([module.get_bin_path("umount", required=True), "--lazy", point])
+        if point in mounts_of(module):
+            module.fail_json(
+                msg=f"{point} cannot be unmounted ({said.strip()}). Remedy: unmount it and run the reset again."
+            )
+
+
 def remove(module: AnsibleModule, found: dict[str, list[Any]]) -> None:
     """Remove what was found, in the order in which it depends on each other."""
     try:
@@ -161,8 +178,7 @@ def remove(module: AnsibleModule, found: dict[str, list[Any]]) -> None:
     ip = module.get_bin_path("ip", required=bool(found["interfaces"] or found["network_namespaces"] or found["routes"]))
     for namespace in found["network_namespaces"]:
         remove_pairs(module, ip, namespace)
-    for point in cleanup.mounts_under(module.params["mounts"]):
-        module.run_command([module.get_bin_path("umount", required=True), "--lazy", point])
+    unmount(module)
     for namespace in found["network_namespaces"]:
         module.run_command([ip, "netns", "delete", namespace])
     for interface in cleanup.interfaces_of(module.params["interfaces"]):
@@ -206,7 +222,7 @@ def main() -> None:
     paths = cleanup.paths_of(module.params["paths"])
     found: dict[str, list[Any]] = {
         "processes": cleanup.processes_of(module.params["executables"]),
-        "mounts": cleanup.mounts_under(module.params["mounts"]),
+        "mounts": mounts_of(module),
         "interfaces": cleanup.interfaces_of(module.params["interfaces"]),
         "routes": pod_routes(module, module.params["routes"]),
         "network_namespaces": cleanup.namespaces_of(module.params["network_namespaces"]),

@@ -102,11 +102,7 @@ def run(params, check_mode):
         if not check_mode:
             release(path, me)
         return {"holder": {}, "findings": []}
-    if check_mode:
-        found = look(path)
-        other = None if found is None or found.process == me.process else found
-    else:
-        other = take(path, me, params["over"], lease, params["steal"])
+    other = (look if check_mode else take)(path, me, params["over"], lease, params["steal"])
     if other is None:
         return {"holder": {}, "findings": []}
     return {"holder": asdict(other), "findings": [taken(other, lease)]}

@@ -230,7 +230,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 
 def look(params: dict[str, Any]) -> dict[str, Any]:
-    """All checks. Raises ``ValueError`` for a size that is none."""
+    """All checks. Raises ``ValueError`` for a size or an address that is none."""
     wanted_memory = human_to_bytes(params["memory"])
     wanted_disk = {path: human_to_bytes(size) for path, size in params["disk"].items()}
     machine = Machine()
@@ -270,7 +270,7 @@ def main() -> None:
     try:
         answer = look(module.params)
     except ValueError as error:
-        module.fail_json(msg=f"{error}. Write sizes like 500M or 2G.", findings=[])
+        module.fail_json(msg=f"{error}. Write sizes like 500M or 2G, addresses like 192.0.2.10.", findings=[])
     if module.params["fail_on_findings"] and answer["findings"]:
         module.fail_json(msg=sentence(answer["findings"]), **answer)
     module.exit_json(changed=False, **answer)

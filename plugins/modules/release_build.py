@@ -119,6 +119,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wasinn.cluster.plugins.module_utils.install import disk_sentence
 from ansible_collections.wasinn.cluster.plugins.module_utils.release import Recipe, ReleaseError, build
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -157,6 +158,10 @@ def main() -> None:
         )
     except ReleaseError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(
+            msg=f"The {recipe.component} was not brought to {params['dest']}: {disk_sentence(error, recipe.work)}."
+        )
     module.exit_json(**asdict(result))
 
 

@@ -306,6 +306,7 @@ try:
     from kubernetes import config, dynamic
     from kubernetes.dynamic import exceptions as api_errors
     from urllib3.exceptions import HTTPError
+    from yaml import YAMLError
 except ImportError:
     MISSING = traceback.format_exc()
 
@@ -412,7 +413,7 @@ def run_pod(module: AnsibleModule) -> dict[str, Any]:
     path = module.params["kubeconfig"]
     try:
         return probe_pod(module.params)
-    except (config.ConfigException, OSError) as error:
+    except (config.ConfigException, OSError, YAMLError) as error:
         why = f"{path} cannot be used: {error}. Remedy: run wasinn.cluster.site, which fetches it."
     except HTTPError as error:
         why = f"The cluster's API does not answer: {error}. Remedy: see that {path} leads to a running cluster."

@@ -31,9 +31,9 @@ RULES = {
     "ufw": "ufw status numbered; ufw show added",
 }
 START = {
-    "firewalld": "systemctl start firewalld",
-    # The administrator's own: their ssh, and a port that only we are to leave alone.
-    "ufw": "ufw allow 22/tcp && ufw allow 9100/tcp comment metrics && ufw --force enable",
+    # The administrator's own: among them a rule that we want as well.
+    "firewalld": f"systemctl start firewalld && firewall-cmd -q --permanent --zone=trusted --add-source={PODS} && firewall-cmd --reload",
+    "ufw": f"ufw allow 22/tcp && ufw allow 9100/tcp comment metrics && ufw allow from {PODS} comment pods && ufw --force enable",
 }
 RELOAD = {"firewalld": "firewall-cmd --reload", "ufw": "ufw reload"}
 STOP = {"firewalld": "systemctl stop firewalld", "ufw": "ufw --force disable"}

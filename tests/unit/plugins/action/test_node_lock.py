@@ -87,7 +87,7 @@ def working(child: subprocess.Popen[str], lock: Path) -> run_lock.Holder:
     """Wait until a run has the machine."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and child.poll() is None:
-        found = run_lock.look(str(lock))
+        found = run_lock.look(str(lock), run_lock.Holder(), None, 3600)
         if found is not None and found.pid == child.pid:
             return found
         time.sleep(0.1)

@@ -62,11 +62,19 @@ def test_mounts_come_innermost_first(tmp_path):
         "nsfs /run/netns/mine nsfs rw 0 0\n",
         encoding="utf-8",
     )
-    assert cleanup.mounts_under(["/run/k3s", "/run/netns/cni-"], str(tmp_path)) == [
+    assert cleanup.mounts_under(["/run/k3s", "/run/netns/cni-"], [], str(tmp_path)) == [
         "/run/netns/cni-1",
         "/run/k3s/containerd/a b",
         "/run/k3s",
     ]
+
+
+def test_a_disk_at_a_path_that_is_emptied_stays_mounted(tmp_path):
+    (tmp_path / "self").mkdir()
+    table = b"/dev/vdb /var/lib/kubelet ext4 rw 0 0\ntmpfs /var/lib/kubelet/pods/d\xe9j\xc3\xa0 tmpfs rw 0 0\n"
+    (tmp_path / "self" / "mounts").write_bytes(table)
+    found = cleanup.mounts_under(["/var/lib/kubelet"], ["/var/lib/kubelet"], str(tmp_path))
+    assert [os.fsencode(path) for path in found] == [b"/var/lib/kubelet/pods/d\xe9j\xc3\xa0"]
 
 
 def test_the_ports_of_a_bridge_go_with_it(tmp_path):

@@ -262,6 +262,13 @@ def test_bad_urls(cache: Cache, url: str) -> None:
         cache.fetch(Artifact("tool", url, sha256=SHA))
 
 
+def test_check_mode_notes_no_checksum_of_a_file_of_the_users(cache: Cache, tmp_path: Path) -> None:
+    (tmp_path / "own").write_bytes(CONTENT)
+    own = Artifact("own", f"file://{tmp_path}/own", stays=True)
+    assert cache.predict(own).sha256 == SHA
+    assert not cache.root.exists()
+
+
 def test_check_mode_touches_nothing(cache: Cache, server: Server) -> None:
     predicted = cache.predict(LISTED)
     assert (predicted.pending, predicted.changed, predicted.path) == (True, True, str(place(cache)))

@@ -15,6 +15,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.firewall import (
     Firewall,
     FirewallError,
     Opening,
+    State,
     Wanted,
     command,
     read_state,
@@ -87,11 +88,27 @@ def test_ufw_closes_only_what_is_no_longer_wanted():
     ]
 
 
+def test_ufw_leaves_equal_rules_of_others_alone():
+    others = "ufw allow 6443/tcp\nufw allow from 10.42.0.0/16 comment 'pods'\n"
+    run = Recorder(ufw_show_added=others)
+    assert Ufw(run).change(Wanted(), WANTED, dry=False)
+    assert not [argv for argv in run.ran if "6443" in argv or argv[1:4] == ["allow", "from", "10.42.0.0/16"]]
+    ours = f"ufw allow from 192.0.2.11 to any port 10250 proto tcp comment '{MARK}'\n"
+    run = Recorder(ufw_show_added=others + ours)
+    assert Ufw(run).change(WANTED, Wanted(), dry=False)
+    assert ["ufw", "delete", "allow", "from", "10.42.0.0/16"] not in run.ran
+    assert not [argv for argv in run.ran if "6443" in argv]
+
+
 RICH = 'rule family="ipv4" source address="192.0.2.11" port port="10250" protocol="tcp" accept'
 
 
 def firewalld(rules: str = "", sources: str = "") -> Recorder:
-    answers = {"ip_route": "default via 192.0.2.1 dev eth0\n", "firewall-cmd --get-zone-of-interface=eth0": "public\n"}
+    answers = {
+        "systemctl is-active": "",
+        "ip -4 route": "default via 192.0.2.1 dev eth0\n",
+        "firewall-cmd --get-zone-of-interface=eth0": "public\n",
+    }
     for scope in ("", " --permanent"):
         answers[f"firewall-cmd{scope} --zone=public --list-rich-rules"] = rules
         answers[f"firewall-cmd{scope} --zone=trusted --list-sources"] = sources
@@ -121,6 +138,46 @@ def test_firewalld_closes_ours_and_no_other():
     assert run.ran[2] == ["firewall-cmd", "--zone=trusted", "--remove-source=10.42.0.0/16"]
     again = firewalld(rules=other, sources="192.0.2.0/24")
     assert not Firewalld(again).change(WANTED, Wanted(), dry=False)
+
+
+def test_firewalld_leaves_what_was_there_before_us():
+    rule = 'rule port port="6443" protocol="tcp" accept'
+    one = Firewalld(firewalld(rules=f"{rule}\n", sources="10.42.0.0/16"))
+    assert one.change(Wanted(), WANTED, dry=False)
+    run = firewalld(rules=f"{rule}\n{RICH}\n", sources="10.42.0.0/16")
+    later = Firewalld(run)
+    later.notes = one.notes
+    assert later.change(WANTED, Wanted(), dry=False)
+    assert run.ran == [
+        ["firewall-cmd", "--zone=public", f"--remove-rich-rule={RICH}"],
+        ["firewall-cmd", "--permanent", "--zone=public", f"--remove-rich-rule={RICH}"],
+    ]
+
+
+def test_firewalld_closes_in_the_zone_where_it_opened():
+    run = firewalld()
+    run.answers["firewall-cmd --zone=old --list-rich-rules"] = f"{RICH}\n"
+    run.answers["firewall-cmd --permanent --zone=old --list-rich-rules"] = f"{RICH}\n"
+    moved = Firewalld(run)
+    moved.notes = {"zone": "old"}
+    assert moved.change(WANTED, Wanted((KUBELET,), ("10.42.0.0/16",)), dry=False)
+    assert ["firewall-cmd", "--permanent", "--zone=old", f"--remove-rich-rule={RICH}"] in run.ran
+    assert any(argv[:3] == ["firewall-cmd", "--permanent", "--zone=public"] for argv in run.ran)
+    assert moved.notes["zone"] == "public"
+
+
+def test_a_stopped_firewalld_is_closed_all_the_same():
+    run = Recorder(
+        **{
+            "systemctl is-active": None,
+            "ip ": "default dev eth0\n",
+            "firewall-offline-cmd --get-zone-of-interface=eth0": "public\n",
+            "firewall-offline-cmd --zone=public --list-rich-rules": f"{RICH}\n",
+            "firewall-offline-cmd --zone=trusted --list-sources": "",
+        }
+    )
+    assert Firewalld(run).change(WANTED, Wanted(), dry=False)
+    assert run.ran == [["firewall-offline-cmd", "--zone=public", f"--remove-rich-rule={RICH}"]]
 
 
 def chain(name: str, table: str = "filter", family: str = "inet", **more) -> dict[str, Any]:
@@ -242,7 +299,7 @@ def test_what_was_opened_is_kept_privately_and_closed_where_another_firewall_tak
     assert apply(params(tmp_path, WANTED), False, (one, two))["firewall"] == "one"
     state = tmp_path / "etc" / "firewall.json"
     assert state.stat().st_mode & 0o777 == 0o600
-    assert read_state(str(state)) == ("one", WANTED)
+    assert read_state(str(state)) == State("one", WANTED, {})
     one.is_active, two.is_active = False, True
     assert apply(params(tmp_path, WANTED), False, (one, two))["changed"]
     assert one.changes[-1] == (WANTED, Wanted())
@@ -263,6 +320,12 @@ def test_check_mode_writes_nothing(tmp_path: Path):
     assert not (tmp_path / "etc").exists()
 
 
+@pytest.mark.parametrize("source", ["node1", "10.0.0.5/24"])
+def test_what_is_no_network_is_refused(tmp_path: Path, source: str):
+    with pytest.raises(FirewallError, match=rf"{source}.*; write an address like"):
+        apply({"openings": [], "trusted": [source], "path": str(tmp_path / "state")}, False, ())
+
+
 def test_failures_are_sentences(tmp_path: Path):
     with pytest.raises(FirewallError, match="no-such-program is not installed"):
         command(["no-such-program"])
@@ -271,5 +334,5 @@ def test_failures_are_sentences(tmp_path: Path):
     (tmp_path / "state").write_text("{}")
     with pytest.raises(FirewallError, match="remove it"):
         read_state(str(tmp_path / "state"))
-    write_state(str(tmp_path / "state"), "", Wanted())
+    write_state(str(tmp_path / "state"), State())
     assert not (tmp_path / "state").exists()

@@ -226,6 +226,13 @@ def test_a_driver_updated_below_its_module(machine) -> None:
     assert machine.checks(installing=True) == ["gpu_driver_mismatch"]
 
 
+def test_libraries_of_an_earlier_driver_do_not_count(machine) -> None:
+    machine.device("0000:00:1e.0")
+    machine.driver("580.173.02", "580.173.02")
+    machine.file("usr/lib/x86_64-linux-gnu/libnvidia-ml.so.535.288.01")
+    assert gpu.library_version(str(machine.root)) == "580.173.02"
+
+
 def test_missing_nodes_and_a_failing_smi(machine) -> None:
     machine.device("0000:00:1e.0")
     machine.driver("515.105.01", "515.105.01")

@@ -57,6 +57,16 @@ def test_secrets_are_not_shown():
     assert kube.change(secret("c2VjcmV0"), secret("c2VjcmV0")) is None
 
 
+def test_what_kubectl_keeps_of_a_secret_is_not_shown_either():
+    kept = {kube.LAST_APPLIED: '{"data": {"token": "c2VjcmV0"}}', "mine": "1"}
+    item = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "annotations": kept}}
+    diff = kube.change(item, None)
+    assert diff is not None
+    assert "c2VjcmV0" not in str(diff)
+    assert diff["before"]["metadata"]["annotations"] == {kube.LAST_APPLIED: kube.HIDDEN, "mine": "1"}
+    assert kept[kube.LAST_APPLIED].startswith("{")
+
+
 def test_the_same_object_in_two_versions_of_its_group_is_one():
     old = {**SERVICE, "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler"}
     assert kube.identity(old) == kube.identity({**old, "apiVersion": "autoscaling/v2"})

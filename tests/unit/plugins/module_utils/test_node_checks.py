@@ -98,6 +98,7 @@ def test_port_of_our_own_unit(tmp_path: Path) -> None:
     write(tmp_path / "proc/12/cgroup", "0::/system.slice/k3s.service\n")
     (tmp_path / "proc/12/fd").mkdir()
     (tmp_path / "proc/12/fd/5").symlink_to("socket:[77]")
+    write(tmp_path / "proc/12/fd/6", "")  # no link: as one that is closed before it is read
     machine = Machine(str(tmp_path))
     machine.ports([{"port": 6443}], ["k3s.service"])
     assert checks(machine) == []

@@ -203,6 +203,20 @@ def test_bad_urls(url: str) -> None:
         chat(ChatRequest(url, "m", []))
 
 
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
+def test_ipv6_without_a_port(monkeypatch: pytest.MonkeyPatch, scheme: str, port: int) -> None:
+    asked = []
+
+    def connect(address: tuple[str, int], *args: t.Any, **more: t.Any) -> t.Any:
+        asked.append(address)
+        raise OSError("nobody")
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    with pytest.raises(ChatError):
+        chat(ChatRequest(f"{scheme}://[fd00::abcd]", "m", []))
+    assert asked == [("fd00::abcd", port)]
+
+
 def test_plain_http_where_tls_is_expected(server: Server) -> None:
     url = f"https://127.0.0.1:{server.server_address[1]}"
     with pytest.raises(ChatError, match=r"the TLS handshake .* failed"):

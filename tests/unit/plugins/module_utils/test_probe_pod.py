@@ -129,6 +129,17 @@ def test_it_answers_and_is_taken_away():
     assert cluster.deleted == [cluster.made[0]["metadata"]["name"]]
 
 
+def test_a_pod_that_cannot_be_taken_away_spoils_no_answer(monkeypatch):
+    cluster = Cluster(ended(0, "Completed"), log=json.dumps(ANSWER))
+
+    def refused(path: str) -> None:
+        raise probe_pod.ApiError(403, f"{path} is forbidden")
+
+    api = Api(cluster, Refused)
+    monkeypatch.setattr(api, "delete", refused)
+    assert Pod(api, PLACE).ask(QUESTION).findings == []
+
+
 def test_pods_that_an_interrupted_run_left_are_taken_away():
     cluster = Cluster(ended(0, "Completed"), log=json.dumps(ANSWER))
     cluster.left = [

@@ -89,6 +89,17 @@ def test_the_files_are_those_of_a_mirror(recipe, rust, tmp_path):
     assert not list((recipe.work / "work").iterdir())
 
 
+def test_what_could_not_be_brought_is_brought_by_the_next_run(recipe, rust, tmp_path):
+    """The mirror is a file, then a folder: the build is not begun anew."""
+    (tmp_path / "mirror").write_text("")
+    with pytest.raises(OSError):
+        build(recipe, tmp_path / "mirror", URL, 20)
+    (tmp_path / "mirror").unlink()
+    again = build(recipe, tmp_path / "mirror", URL, 20)
+    assert set(again.files) == {"wasinn-probe-9.9.9.wasm", "wasinn-probe-9.9.9.cdx.json"}
+    assert builds(rust) == 1
+
+
 def test_the_same_again_is_not_built_again(recipe, rust, tmp_path):
     first = build(recipe, tmp_path / "mirror", URL, 20)
     (rust / "sources" / "target" / "junk").write_text("no input")

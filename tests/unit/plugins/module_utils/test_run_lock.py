@@ -38,7 +38,7 @@ def me() -> Holder:
 
 
 def holder(path: str) -> Holder:
-    found = look(path)
+    found = look(path, Holder(), None, 60)
     assert found is not None
     return found
 
@@ -52,6 +52,17 @@ def test_a_machine_is_taken_renewed_and_given_back(path, me):
     assert release(path, me)
     assert not os.path.exists(path)
     assert not release(path, me)
+
+
+def test_a_look_tells_what_taking_would(path, me):
+    """Check mode: what is stale, or to be passed over, is in nobody's way."""
+    take(path, replace(ELSEWHERE), None, 60)
+    assert look(path, me, None, 60) == holder(path)
+    assert look(path, ELSEWHERE, None, 60) is None
+    assert look(path, me, None, 60, steal=True) is None
+    assert look(path, me, None, 0) is None
+    assert look(path, me, asdict(ELSEWHERE), 60) is None
+    assert holder(path).process == ELSEWHERE.process
 
 
 def test_another_run_is_told_who_has_it_and_cannot_give_it_back(path, me):

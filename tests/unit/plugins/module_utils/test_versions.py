@@ -82,6 +82,12 @@ def test_the_last_installed_are_kept(link: Path, keep: int, left: list[str]) -> 
     assert surplus(link, "0.17.1", keep) == []
 
 
+def test_the_link_is_no_version_to_be_kept(link: Path) -> None:
+    activate(link, "0.14.1-cuda12")  # the last one installed
+    remove(surplus(link, "0.14.1-cuda12", 1))
+    assert names(link) == ["0.14.1", "0.14.1-cuda12", "current"]
+
+
 def test_what_is_not_ours_stays(link: Path) -> None:
     (link.parent / "by-hand").mkdir()
     activate(link, "0.14.1")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from ansible_collections.wasinn.cluster.plugins.module_utils.download import Cache, Fetched
@@ -76,6 +77,12 @@ def test_the_hub_tells_the_checksum(models: Hub, fetch: Fetcher) -> None:
     assert got.sha256 == SHA
     assert Path(got.path).read_bytes() == MODEL
     assert [seen[:2] for seen in models.asked] == [("hub", "HEAD"), ("hub", "HEAD"), ("hub", "GET"), ("storage", "GET")]
+
+
+def test_blanks_and_umlauts_in_an_address_are_encoded(models: Hub) -> None:
+    with pytest.raises(HTTPError, match="404"):
+        open_following(f"{models.url}/modèles/ein Modell.gguf", {}, 5)
+    assert models.asked[-1][2] == "/mod%C3%A8les/ein%20Modell.gguf"
 
 
 def test_what_the_hub_told_is_trusted_on(models: Hub, fetch: Fetcher) -> None:
