@@ -81,8 +81,8 @@ def test_the_hub_tells_the_checksum(models: Hub, fetch: Fetcher) -> None:
 
 def test_blanks_and_umlauts_in_an_address_are_encoded(models: Hub) -> None:
     with pytest.raises(HTTPError, match="404"):
-        open_following(f"{models.url}/modèles/ein Modell.gguf", {}, 5)
-    assert models.asked[-1][2] == "/mod%C3%A8les/ein%20Modell.gguf"
+        open_following(f"{models.url}/modèles/my model.gguf", {}, 5)
+    assert models.asked[-1][2] == "/mod%C3%A8les/my%20model.gguf"
 
 
 def test_what_the_hub_told_is_trusted_on(models: Hub, fetch: Fetcher) -> None:
