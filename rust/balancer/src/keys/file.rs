@@ -4,6 +4,7 @@
 //! The keys' file.
 
 use serde::Deserialize;
+use serde_json::error::Category;
 use std::rc::Rc;
 
 /// A key, by its hash.
@@ -39,8 +40,16 @@ struct Entry {
 /// # Errors
 /// What is wrong; never with a hash or key in it.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Key>, String> {
-    let file: File = serde_json::from_slice(bytes)
-        .map_err(|error| format!("it is not what it should be ({error})"))?;
+    // Without serde_json's words: they quote the file, and with it a key that was put there by mistake.
+    let file: File = serde_json::from_slice(bytes).map_err(|error| {
+        let what = match error.classify() {
+            Category::Data => "it is not what it should be",
+            Category::Eof => "it ends too early",
+            Category::Syntax | Category::Io => "it is not JSON",
+        };
+        let (line, column) = (error.line(), error.column());
+        format!("{what} (line {line}, column {column})")
+    })?;
     let mut keys: Vec<Key> = Vec::new();
     for entry in file.keys {
         let name = entry.name;

@@ -237,8 +237,16 @@ async fn open_without_a_file_until_there_is_one() {
 fn faults_are_named_and_show_no_secret() {
     let hash = sha256("secret");
     for (json, words) in [
-        ("{}".into(), "missing field `keys`"),
-        (alice(r#","rpm":1"#), "unknown field `rpm`"),
+        (
+            r#"{"keys":"hunter2"}"#.into(),
+            "not what it should be (line 1, column 17)",
+        ),
+        (
+            alice(r#","hunter2":1"#),
+            "not what it should be (line 1, column",
+        ),
+        ("hunter2".into(), "not JSON (line 1, column 1)"),
+        ("{\"keys\":[\n".into(), "ends too early (line 2, column 0)"),
         (alice(r#","concurrent":0"#), "concurrent of `alice` is 0"),
         (
             alice("").replace(&hash, "hunter2"),
