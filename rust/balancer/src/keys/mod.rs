@@ -69,13 +69,6 @@ impl Caller {
     pub fn models(&self) -> Option<&Rc<[String]>> {
         self.models.as_ref()
     }
-
-    /// Whether this key may use a model of this name or alias.
-    pub fn may_use(&self, model: &str) -> bool {
-        self.models
-            .as_ref()
-            .is_none_or(|models| models.iter().any(|name| name == model))
-    }
 }
 
 impl Drop for Caller {

@@ -203,13 +203,7 @@ fn admit(app: &App, head: &RequestHead, path: &str, record: &mut Record) -> Resu
         .keys
         .authorise(head::header(&head.headers, "authorization"))?;
     record.key.clone_from(&caller.name);
-    let known = || {
-        app.routing
-            .models()
-            .into_iter()
-            .filter(|model| caller.may_use(&model.id))
-            .collect::<Vec<_>>()
-    };
+    let known = || app.routing.models(caller.models());
     Ok(match route {
         Route::Models => Plan::Answer(models::list(&known(), app.proxy.began)),
         Route::Model(name) => Plan::Answer(models::one(&known(), name, app.proxy.began)),

@@ -115,13 +115,10 @@ impl Routing {
     }
 
     fn scope(&self, state: &State, ask: &Ask<'_>) -> Result<Scope, Refusal> {
-        let may = |name: &str| {
-            ask.allowed
-                .is_none_or(|names| names.iter().any(|allowed| allowed == name))
-        };
+        let may = |model: &str| state.allows(ask.allowed, model);
         if let Some(name) = ask.model.filter(|name| !name.is_empty()) {
             if let Some(model) = state.resolve(name) {
-                if may(name) || may(model) {
+                if may(model) {
                     return Ok(Scope::Model(model.clone()));
                 }
                 let message = format!("Your key may not use the model `{name}`.");
@@ -157,7 +154,15 @@ impl Routing {
         Ok(
             match default.filter(|model| ask.kind == Kind::Chat && may(model)) {
                 Some(model) => Scope::Model(model.clone()),
-                None => Scope::Open(ask.kind, ask.allowed.cloned()),
+                None => {
+                    let own = |names: &Rc<[String]>| {
+                        names
+                            .iter()
+                            .filter_map(|name| state.resolve(name).cloned())
+                            .collect()
+                    };
+                    Scope::Open(ask.kind, ask.allowed.map(own))
+                }
             },
         )
     }

@@ -44,7 +44,7 @@ pub struct Ask<'a> {
     pub affinity: Option<u64>,
     /// Endpoints that failed this request already; such a request goes to the front of the queue.
     pub tried: &'a [SocketAddr],
-    /// The models that the caller's key is limited to ([`crate::keys::Caller::models`]).
+    /// The models that the caller's key is limited to, by names or aliases ([`crate::keys::Caller::models`]).
     pub allowed: Option<&'a Rc<[String]>>,
 }
 

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Scope {
     Model(Rc<str>),
-    /// Any of its kind, of these models where the key is limited.
-    Open(Kind, Option<Rc<[String]>>),
+    /// Any of its kind, of these models (their own names) where the key is limited.
+    Open(Kind, Option<Rc<[Rc<str>]>>),
 }
 
 /// Order in a queue: retries first, since they had waited for their turn before, and in order of arrival.
@@ -103,14 +103,10 @@ impl Pool {
                 self.kind == *kind
                     && models
                         .as_ref()
-                        .is_none_or(|models| models.iter().any(|name| self.is_called(name)))
+                        .is_none_or(|models| models.contains(&self.model))
             }
         };
         named && (self.weight > 0 || zero)
-    }
-
-    pub fn is_called(&self, name: &str) -> bool {
-        *self.model == *name || self.aliases.iter().any(|alias| alias == name)
     }
 
     pub fn usable(&self, now: Instant) -> bool {

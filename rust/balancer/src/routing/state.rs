@@ -53,6 +53,15 @@ impl State {
         self.names.get(name)
     }
 
+    /// Whether a key that is limited to these models, by names or aliases, may use this one, given by its own name.
+    pub fn allows(&self, names: Option<&Rc<[String]>>, model: &str) -> bool {
+        names.is_none_or(|names| {
+            names
+                .iter()
+                .any(|name| self.resolve(name).is_some_and(|own| **own == *model))
+        })
+    }
+
     pub fn pool(&mut self, id: u64) -> Option<&mut Pool> {
         self.pools.iter_mut().find(|pool| pool.id == id)
     }

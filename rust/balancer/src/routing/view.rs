@@ -8,6 +8,7 @@ use super::{Kind, Routing, Source};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use tokio::time::Instant;
 
 /// A model that clients can ask for.
@@ -86,11 +87,15 @@ pub struct Ejected {
 }
 
 impl Routing {
-    /// The union of all models, sorted by name.
-    pub fn models(&self) -> Vec<ModelView> {
+    /// The union of all models, or of those that a key is limited to, sorted by name.
+    pub fn models(&self, allowed: Option<&Rc<[String]>>) -> Vec<ModelView> {
         let now = Instant::now();
         let mut models: Vec<ModelView> = Vec::new();
-        for pool in &self.state.borrow().pools {
+        let state = self.state.borrow();
+        for pool in &state.pools {
+            if !state.allows(allowed, &pool.model) {
+                continue;
+            }
             let usable = pool.usable(now);
             let at = models
                 .iter()

@@ -205,6 +205,47 @@ async fn a_key_gets_its_models_only() {
 }
 
 #[tokio::test]
+async fn a_key_may_name_its_models_by_an_alias() {
+    let mut a = pool("a", "a", 5, &[1]);
+    // "b" is a model's own name, so that this alias leads nowhere.
+    a.aliases = vec!["nick".into(), "b".into()];
+    let routing = routing(
+        "default_model = 'a'",
+        vec![a, pool("b", "b", 5, &[2]), pool("c", "c", 5, &[3])],
+    );
+    let names = |allowed: &Rc<[String]>| {
+        let models = routing.models(Some(allowed)).into_iter();
+        models.map(|model| model.id).collect::<Vec<_>>()
+    };
+    let nick: Rc<[String]> = Rc::new(["nick".to_owned(), "c".to_owned()]);
+    assert_eq!(names(&nick), ["a", "c"]);
+    let ask = Ask {
+        allowed: Some(&nick),
+        ..Ask::default()
+    };
+    // The default model, and not what the weights say.
+    assert_eq!(
+        shares(&routing, &ask, 10).await,
+        HashMap::from([("a".into(), 10)])
+    );
+    let own = Ask {
+        model: Some("a"),
+        ..ask
+    };
+    assert_eq!(now(&routing, &own).await.model(), "a");
+    let b: Rc<[String]> = Rc::new(["b".to_owned()]);
+    assert_eq!(names(&b), ["b"]);
+    let ask = Ask {
+        allowed: Some(&b),
+        ..Ask::default()
+    };
+    assert_eq!(
+        shares(&routing, &ask, 10).await,
+        HashMap::from([("b".into(), 10)])
+    );
+}
+
+#[tokio::test]
 async fn the_least_busy_endpoint_gets_it_and_ties_take_turns() {
     let mut a = pool("a", "a", 1, &[1, 2, 3]);
     a.slots = Some(4);

@@ -41,7 +41,7 @@ async fn registrations_live_beside_services() {
     assert_eq!(routing.unregister("seed"), Ok(()));
     assert_eq!(routing.unregister("seed").unwrap_err().status, 404);
     assert!(is_lost(&slot));
-    assert!(routing.models().is_empty());
+    assert!(routing.models(None).is_empty());
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn views() {
         "",
         vec![a, pool("b", "m", 2, &[]), pool("c", "alone", 0, &[])],
     );
-    let models = routing.models();
+    let models = routing.models(None);
     let names: Vec<_> = models
         .iter()
         .map(|model| (&*model.id, model.available))
