@@ -64,6 +64,27 @@ fn what_no_endpoint_can_answer_is_said_so() {
 }
 
 #[test]
+fn an_endpoints_503_is_not_lost_by_a_later_failure() {
+    let unwilling = Upstream::start(|stream, _| {
+        send(
+            stream,
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 7\r\n\r\ntheirs!",
+        );
+        true
+    });
+    let resets = Upstream::start(|_, _| false);
+    for worse in [resets.address, nobody()] {
+        let balancer = Balancer::start(
+            &[unwilling.address, worse],
+            "slots = 0\nretries = 1\n[health]\ninterval = 0\n",
+        );
+        let answer = balancer.chat();
+        assert_eq!((answer.status, answer.text().as_str()), (503, "theirs!"));
+    }
+    assert_eq!((unwilling.seen().len(), resets.seen().len()), (2, 1));
+}
+
+#[test]
 fn a_kept_connection_that_was_closed_is_replaced() {
     // Closes each connection after its first request, without saying so, as the next one arrives.
     let upstream = Upstream::start(|stream, seen| {

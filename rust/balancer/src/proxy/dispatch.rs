@@ -12,6 +12,7 @@ use crate::keys::Caller;
 use crate::routing::{Ask, Kind, Outcome, Slot};
 use crate::{App, Refusal};
 use std::future::{pending, poll_fn};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -47,8 +48,8 @@ pub async fn run(
 ) -> Result<(Response, Option<Slot>), Failed> {
     let minor = turn.minor;
     let mut tried = Vec::new();
-    // A response of 503: passed on where no other endpoint does better.
-    let mut held = None;
+    // A response of 503, and whose it is: passed on where no other endpoint does better.
+    let mut held: Option<(Response, Place)> = None;
     loop {
         let ask = Ask {
             model: errand.model,
@@ -62,10 +63,9 @@ pub async fn run(
             found = app.routing.acquire(&ask) => found,
             () = gone(client, minor) => return Err(Failed::Gone),
         };
-        let slot = match (found, held.take()) {
-            (Ok(slot), _) => slot,
-            (Err(_), Some(response)) => return Ok((response, None)),
-            (Err(refusal), None) => return Err(Failed::Refused(refusal)),
+        let slot = match found {
+            Ok(slot) => slot,
+            Err(refusal) => return instead(held, turn).ok_or(Failed::Refused(refusal)),
         };
         turn.record.place(&slot);
         let address = slot.address();
@@ -82,7 +82,7 @@ pub async fn run(
                 if response.status != 503 || last {
                     return Ok((response, Some(slot)));
                 }
-                held = Some(response);
+                held = Some((response, Place::of(turn)));
                 "status_503"
             }
             Err(failure) => {
@@ -93,8 +93,10 @@ pub async fn run(
                 };
                 slot.outcome(outcome);
                 if last || failure == Failure::FirstByteTimeout {
-                    turn.record.error = Some(word);
-                    return Err(Failed::Refused(unanswered(failure)));
+                    return instead(held, turn).ok_or_else(|| {
+                        turn.record.error = Some(word);
+                        Failed::Refused(unanswered(failure))
+                    });
                 }
                 word
             }
@@ -102,6 +104,32 @@ pub async fn run(
         turn.record.retried(reason);
         tried.push(address);
     }
+}
+
+/// Where an attempt went, for the record.
+struct Place {
+    model: String,
+    pool: String,
+    endpoint: Option<SocketAddr>,
+}
+
+impl Place {
+    fn of(turn: &Turn) -> Self {
+        Place {
+            model: turn.record.model.clone(),
+            pool: turn.record.pool.clone(),
+            endpoint: turn.record.endpoint,
+        }
+    }
+}
+
+/// The response that was held back, if any.
+fn instead(held: Option<(Response, Place)>, turn: &mut Turn) -> Option<(Response, Option<Slot>)> {
+    let (response, place) = held?;
+    turn.record.model = place.model;
+    turn.record.pool = place.pool;
+    turn.record.endpoint = place.endpoint;
+    Some((response, None))
 }
 
 fn unanswered(failure: Failure) -> Refusal {
