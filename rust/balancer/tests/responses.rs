@@ -7,6 +7,8 @@ mod common;
 
 use common::upstream::{chunk, reply, until_closed, EVENTS};
 use common::{chat, send, soon, Balancer, Upstream, PATIENCE};
+use std::io::Read;
+use std::net::TcpListener;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -134,6 +136,33 @@ fn large_bodies_pass_both_ways() {
     );
     let answer = balancer.ask(&chat(&body));
     assert!(answer.status == 200 && answer.text() == body);
+}
+
+#[test]
+fn a_busy_endpoint_may_leave_a_large_body_unread_for_a_while() {
+    let body = format!("{{\"x\":\"{}\"}}", "0123456789".repeat(12 << 17));
+    for (busy, status) in [(1, 200), (4, 504)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            std::thread::sleep(Duration::from_secs(busy));
+            let mut room = vec![0; 1 << 20];
+            while let Ok(read @ 1..) = stream.read(&mut room) {
+                if room[..read].ends_with(b"}") {
+                    send(&mut stream, reply("{}"));
+                }
+            }
+        });
+        let balancer = Balancer::start(
+            &[address],
+            "slots = 0\n[health]\ninterval = 0\n[timeouts]\nbody = 0.5\nfirst_byte = 2.0\n",
+        );
+        let answer = balancer.ask(&chat(&body));
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(balancer.metric("llamaedge_lb_retries_total"), 0.0);
+        assert_eq!(balancer.metric("llamaedge_lb_ejections_total"), 0.0);
+    }
 }
 
 #[test]

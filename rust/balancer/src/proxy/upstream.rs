@@ -112,11 +112,11 @@ async fn ask(
     timeouts: &Timeouts,
 ) -> Result<Response, Failure> {
     // One that answers before it has read everything (413, say) may close early: its answer counts all the same.
-    let written = conn
-        .write(request, Duration::from_secs_f64(timeouts.body))
-        .await;
+    // One that is busy reads a large request only when its turn comes, so that this is part of waiting for the answer.
+    let pause = Duration::from_secs_f64(timeouts.first_byte);
+    let written = conn.write(request, pause).await;
     let end = match written {
-        Ok(()) => clock::now() + Duration::from_secs_f64(timeouts.first_byte),
+        Ok(()) => clock::now() + pause,
         Err(_) => Instant::now() + Duration::from_millis(100),
     };
     loop {
@@ -144,7 +144,9 @@ async fn ask(
         }
         match conn.fill(end).await {
             Ok(1..) => {}
-            Err(Fault::Timeout) if written.is_ok() => return Err(Failure::FirstByteTimeout),
+            Err(Fault::Timeout) if written != Err(Fault::Gone) => {
+                return Err(Failure::FirstByteTimeout)
+            }
             _ => return Err(Failure::Broken),
         }
     }
