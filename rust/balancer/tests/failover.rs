@@ -6,7 +6,7 @@
 mod common;
 
 use common::upstream::{chunk, reply, until_closed, EVENTS};
-use common::{chat, nobody, send, soon, Balancer, Client, Upstream, ADMIN_TOKEN, PATIENCE};
+use common::{chat, nobody, post, send, soon, Balancer, Client, Upstream, ADMIN_TOKEN, PATIENCE};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -105,6 +105,58 @@ fn a_kept_connection_that_was_closed_is_replaced() {
         );
     }
     assert_eq!(balancer.metric("llamaedge_lb_ejections_total"), 0.0);
+}
+
+#[test]
+fn a_kept_connection_that_breaks_at_work_is_a_failure() {
+    for (late, part) in [(1200, ""), (0, "HTTP/1.1 200 O")] {
+        let upstream = Upstream::start(move |stream, seen| {
+            if seen.number == 0 {
+                send(stream, reply("{}"));
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(late));
+            send(stream, part);
+            false
+        });
+        let balancer = Balancer::start(
+            &[upstream.address],
+            "slots = 0\nretries = 0\n[health]\ninterval = 0\n",
+        );
+        assert_eq!(balancer.chat().status, 200);
+        let answer = balancer.chat();
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (502, "upstream_broken")
+        );
+        assert_eq!((upstream.seen().len(), upstream.connections()), (2, 1));
+        assert_eq!(balancer.metric("llamaedge_lb_ejections_total"), 1.0);
+    }
+}
+
+#[test]
+fn what_changes_something_is_sent_once() {
+    let good = Upstream::plain("{\"good\":true}");
+    let resets = Upstream::start(|_, _| false);
+    let unwilling = Upstream::start(|stream, _| {
+        send(
+            stream,
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}",
+        );
+        true
+    });
+    let upload = post("/v1/files", "{}");
+    for (bad, status) in [(&resets, 502), (&unwilling, 503)] {
+        let balancer = Balancer::quick(&[bad.address, good.address]);
+        assert_eq!(balancer.ask(&upload).status, status);
+        assert_eq!((bad.seen().len(), good.seen().len()), (1, 0));
+    }
+    // Elsewhere where the first can't have got it, and never on a connection that may turn out to be closed.
+    let balancer = Balancer::quick(&[nobody(), good.address]);
+    for _ in 0..3 {
+        assert_eq!(balancer.ask(&upload).status, 200);
+    }
+    assert_eq!((good.seen().len(), good.connections()), (3, 3));
 }
 
 #[test]

@@ -122,6 +122,7 @@ async fn turn(app: &App, conn: &mut Conn, address: SocketAddr) -> Next {
     };
     let plan = admit(app, &head, path, &mut turn.record);
     let (framing, continues) = (head.framing, head.expects_continue);
+    let repeatable = route::repeatable(head.method, path);
     let mut message = Vec::new();
     match &plan {
         Ok(Plan::Endpoint { .. }) => request::head(&head, &id, address, &mut message),
@@ -177,6 +178,7 @@ async fn turn(app: &App, conn: &mut Conn, address: SocketAddr) -> Next {
         affinity,
         caller: &caller,
         message: &message,
+        repeatable,
     };
     match dispatch::run(app, conn, &mut turn, &errand).await {
         Ok((response, slot)) => {

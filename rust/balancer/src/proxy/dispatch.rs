@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 // SPDX-License-Identifier: Apache-2.0
 
-//! Finds an endpoint that answers. A request is sent again elsewhere as long as no byte of a response has come:
-//! inference changes nothing, so that asking twice does no harm.
+//! Finds an endpoint that answers. A request is sent again elsewhere as long as no byte of a response has come, if
+//! asking twice does no harm; others only where no endpoint can have got them.
 
 use super::client::Turn;
 use super::upstream::{Failure, Response};
@@ -24,6 +24,8 @@ pub struct Errand<'a> {
     pub caller: &'a Caller,
     /// Head and body.
     pub message: &'a [u8],
+    /// [`super::route::repeatable`]
+    pub repeatable: bool,
 }
 
 /// Why no endpoint answered.
@@ -72,14 +74,14 @@ pub async fn run(
         let last = tried.len() >= app.config.retries as usize;
         let answered = tokio::select! {
             biased;
-            answered = app.proxy.upstreams.exchange(address, errand.message, turn.to_head, app) => answered,
+            answered = app.proxy.upstreams.exchange(address, errand, turn.to_head, app) => answered,
             () = slot.lost() => Err(Failure::Broken),
             () = gone(client, minor) => return Err(Failed::Gone),
         };
         let reason = match answered {
             Ok(response) => {
                 slot.outcome(Outcome::Answered(response.status));
-                if response.status != 503 || last {
+                if response.status != 503 || last || !errand.repeatable {
                     return Ok((response, Some(slot)));
                 }
                 held = Some((response, Place::of(turn)));
@@ -92,7 +94,12 @@ pub async fn run(
                     Failure::FirstByteTimeout => (Outcome::FirstByteTimeout, "first_byte_timeout"),
                 };
                 slot.outcome(outcome);
-                if last || failure == Failure::FirstByteTimeout {
+                let again = match failure {
+                    Failure::Connect => true,
+                    Failure::Broken => errand.repeatable,
+                    Failure::FirstByteTimeout => false,
+                };
+                if last || !again {
                     return instead(held, turn).ok_or_else(|| {
                         turn.record.error = Some(word);
                         Failed::Refused(unanswered(failure))

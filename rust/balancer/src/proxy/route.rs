@@ -83,6 +83,22 @@ pub fn allowed(path: &str) -> &'static str {
     }
 }
 
+/// Whether a request may be sent twice without harm: it only reads, or is inference, which changes nothing. An upload,
+/// say, would be there twice.
+pub fn repeatable(method: &str, path: &str) -> bool {
+    const INFERENCE: [&str; 8] = [
+        "/v1/audio/speech",
+        "/v1/audio/transcriptions",
+        "/v1/audio/translations",
+        "/v1/chat/completions",
+        "/v1/chunks",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/retrieve",
+    ];
+    matches!(method, "GET" | "HEAD") || method == "POST" && INFERENCE.contains(&path)
+}
+
 /// Without a step upwards, however written: a server behind us may resolve it and leave `/v1`.
 fn plain(path: &str) -> bool {
     // Without these there is nothing to look for, as nearly always.
@@ -136,6 +152,23 @@ mod tests {
         );
         assert_eq!(route("OPTIONS", "/v1/models"), Ok(Route::Options(READ)));
         assert_eq!(route("OPTIONS", "*"), Ok(Route::Options(ANY)));
+    }
+
+    #[test]
+    fn what_changes_something_is_not_repeated() {
+        for (method, path, expected) in [
+            ("POST", "/v1/chat/completions", true),
+            ("POST", "/v1/embeddings", true),
+            ("GET", "/v1/files/f-1", true),
+            ("HEAD", "/v1/files/f-1", true),
+            ("POST", "/v1/files", false),
+            ("POST", "/v1/create/rag", false),
+            ("POST", "/v1/responses", false),
+            ("DELETE", "/v1/files/f-1", false),
+            ("PUT", "/v1/chat/completions", false),
+        ] {
+            assert_eq!(repeatable(method, path), expected, "{method} {path}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 //! Connections to endpoints: kept between requests, and one exchange on them up to the response's head.
 
+use super::dispatch::Errand;
 use crate::clock;
 use crate::config::Timeouts;
 use crate::http::conn::{Conn, Fault};
@@ -18,6 +19,8 @@ use tokio::time::Instant;
 const KEPT: usize = 64;
 /// How long; less than what common servers keep theirs.
 const IDLE: Duration = Duration::from_secs(15);
+/// A kept connection that was closed meanwhile tells so within a round trip; one that ends later was at work.
+const STALE: Duration = Duration::from_secs(1);
 /// Bytes of a response's head.
 const HEAD: usize = 64 << 10;
 
@@ -74,21 +77,24 @@ impl Upstreams {
     }
 
     /// Sends a request and waits for the response's head. A kept connection that turns out to be closed does not
-    /// count: the request goes out again on a fresh one.
+    /// count: the request goes out again on a fresh one, which those that may not be repeated get from the start.
     ///
     /// # Errors
     /// [`Failure`], before any byte of a response.
     pub async fn exchange(
         &self,
         to: SocketAddr,
-        request: &[u8],
+        errand: &Errand<'_>,
         to_head: bool,
         app: &App,
     ) -> Result<Response, Failure> {
         let timeouts = &app.config.timeouts;
-        if let Some(conn) = self.take(to) {
-            match ask(conn, request, to_head, timeouts).await {
-                Err(Failure::Broken) => {
+        let request = errand.message;
+        let mut came = false;
+        if let Some(conn) = errand.repeatable.then(|| self.take(to)).flatten() {
+            let began = Instant::now();
+            match ask(conn, request, to_head, timeouts, &mut came).await {
+                Err(Failure::Broken) if !came && began.elapsed() < STALE => {
                     // The others of its age are closed as well, most likely.
                     self.kept.borrow_mut().remove(&to);
                 }
@@ -101,15 +107,17 @@ impl Upstreams {
             .await
             .map_err(|_| Failure::Connect)?;
         app.observe.connected(began.elapsed());
-        ask(conn, request, to_head, timeouts).await
+        ask(conn, request, to_head, timeouts, &mut came).await
     }
 }
 
+/// `came`: whether any byte did.
 async fn ask(
     mut conn: Conn,
     request: &[u8],
     to_head: bool,
     timeouts: &Timeouts,
+    came: &mut bool,
 ) -> Result<Response, Failure> {
     // One that answers before it has read everything (413, say) may close early: its answer counts all the same.
     // One that is busy reads a large request only when its turn comes, so that this is part of waiting for the answer.
@@ -143,7 +151,7 @@ async fn ask(
             }
         }
         match conn.fill(end).await {
-            Ok(1..) => {}
+            Ok(1..) => *came = true,
             Err(Fault::Timeout) if written != Err(Fault::Gone) => {
                 return Err(Failure::FirstByteTimeout)
             }
