@@ -80,7 +80,8 @@ impl Routing {
     }
 
     /// Takes over what the watcher sees. Requests in flight go on; endpoints that are unready or terminating take no
-    /// new ones; of those that vanished without terminating the requests are given up for lost ([`Slot::lost`]).
+    /// new ones; of those that vanished from their pool without terminating the requests are given up for lost
+    /// ([`Slot::lost`]).
     pub fn apply(&self, snapshot: &wasinn_watcher::Snapshot) {
         if snapshot.own_pod_terminating {
             self.drain();

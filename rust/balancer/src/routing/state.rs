@@ -136,8 +136,9 @@ impl State {
                 .iter_mut()
                 .for_each(|pool| pool.standing = [0; 2]);
         }
-        for pool in old {
-            pool.endpoints.iter().for_each(|endpoint| vanish(endpoint));
+        // Who deletes a Service, or unregisters, says nothing about its pods: their requests go on.
+        for endpoint in old.iter().flat_map(|pool| &pool.endpoints) {
+            endpoint.gone.set(true);
         }
         self.names.clear();
         for pool in &self.pools {
@@ -191,7 +192,7 @@ fn update(pool: &mut Pool, spec: &PoolSpec, config: &Config, now: Instant) -> bo
     share != (true, spec.kind, spec.weight)
 }
 
-/// No source names it any more. One that was terminating ends its requests by itself; of others nothing is known but
+/// Its pool names it no more. One that was terminating ends its requests by itself; of others nothing is known but
 /// that they are gone, as with a node that was deleted.
 fn vanish(endpoint: &Endpoint) {
     endpoint.gone.set(true);

@@ -40,8 +40,10 @@ async fn registrations_live_beside_services() {
     assert_eq!(view.pools[0].in_flight, 1);
     assert_eq!(routing.unregister("seed"), Ok(()));
     assert_eq!(routing.unregister("seed").unwrap_err().status, 404);
-    assert!(is_lost(&slot));
     assert!(routing.models(None).is_empty());
+    // Its address may well go on with what it has.
+    assert!(!is_lost(&slot));
+    assert_eq!(routing.in_flight(), 1);
 }
 
 #[tokio::test]
