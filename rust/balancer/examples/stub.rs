@@ -184,9 +184,16 @@ async fn serve(stub: &Stub, conn: &mut Conn) -> Option<()> {
     let to_head = head.method == "HEAD";
     conn.advance(size);
     let mut body = Vec::new();
-    receive::body(conn, framing, &stub.limits, &stub.timeouts, &mut body)
-        .await
-        .ok()?;
+    receive::body(
+        conn,
+        framing,
+        false,
+        &stub.limits,
+        &stub.timeouts,
+        &mut body,
+    )
+    .await
+    .ok()?;
 
     let place = if options.busy && target != "/v1/models" {
         stub.place.acquire().await.ok()

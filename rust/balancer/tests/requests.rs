@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{chat, post, Balancer, Upstream};
+use common::{chat, post, Balancer, Client, Upstream};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -86,6 +86,16 @@ fn a_body_may_wait_for_permission() {
         "POST /nothing HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
     );
     assert!(client.until("\r\n\r\n").starts_with("HTTP/1.1 404"));
+    for (to, path) in [
+        (balancer.http, "/v1/files"),
+        (balancer.admin, "/api/register"),
+    ] {
+        let mut client = Client::new(to);
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n"
+        ));
+        assert!(client.until("\r\n\r\n").starts_with("HTTP/1.1 413"));
+    }
 }
 
 #[test]

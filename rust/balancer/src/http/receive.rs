@@ -119,13 +119,15 @@ pub async fn head(conn: &mut Conn, limits: &Limits, timeouts: &Timeouts) -> Resu
     }
 }
 
-/// Waits for a whole body and appends it to `out`.
+/// Waits for a whole body and appends it to `out`. `continues`: the client may wait to be asked for it, which it is
+/// unless the body is too large anyway.
 ///
 /// # Errors
 /// [`Trouble`]: too large, too slow, not HTTP, or gone.
 pub async fn body(
     conn: &mut Conn,
     framing: Framing,
+    continues: bool,
     limits: &Limits,
     timeouts: &Timeouts,
     out: &mut Vec<u8>,
@@ -146,6 +148,9 @@ pub async fn body(
         Framing::Chunked => 0,
     };
     let grace = seconds(timeouts.body);
+    if continues && conn.unread().is_empty() {
+        conn.write(CONTINUE, grace).await?;
+    }
     let mut start = None;
     loop {
         let unread = conn.unread();

@@ -139,11 +139,8 @@ async fn receive(
     };
     let (framing, keep_alive, continues) = (head.framing, head.keep_alive, head.expects_continue);
     conn.advance(size);
-    if continues {
-        conn.write(receive::CONTINUE, Duration::from_secs_f64(timeouts.body))
-            .await?;
-    }
-    receive::body(conn, framing, limits, timeouts, &mut request.body).await?;
+    let body = &mut request.body;
+    receive::body(conn, framing, continues, limits, timeouts, body).await?;
     Ok((request, keep_alive))
 }
 

@@ -138,14 +138,8 @@ async fn turn(app: &App, conn: &mut Conn, address: SocketAddr) -> Next {
     }
     conn.advance(size);
 
-    if continues && conn.unread().is_empty() {
-        let pause = Duration::from_secs_f64(timeouts.body);
-        if conn.write(receive::CONTINUE, pause).await.is_err() {
-            return gone(turn);
-        }
-    }
     let mut body = Vec::new();
-    match receive::body(conn, framing, limits, timeouts, &mut body).await {
+    match receive::body(conn, framing, continues, limits, timeouts, &mut body).await {
         Ok(()) => turn.record.bytes_in = body.len() as u64,
         Err(Trouble::Refused(refusal)) => {
             return refuse(app, conn, turn, refusal.code, Reply::refusal(&refusal)).await
