@@ -273,6 +273,26 @@ fn a_client_that_reads_nothing_is_dropped() {
 }
 
 #[test]
+fn a_request_that_is_still_on_its_way_here_counts() {
+    let upstream = Upstream::plain("{}");
+    let balancer = Balancer::start(&[upstream.address], "");
+    let running = || {
+        let ask = "GET /drained?timeout=0 HTTP/1.1\r\nHost: x\r\n\r\n";
+        Client::new(balancer.ops).ask(ask).text()
+    };
+    let none = "time is over; 0 requests are in flight\n";
+    assert_eq!(running(), none);
+    let mut client = balancer.client();
+    let request = chat("{}");
+    client.send(&request[..request.len() - 1]);
+    soon("its body is waited for", || {
+        running() == none.replace('0', "1")
+    });
+    assert_eq!(client.ask("}").status, 200);
+    soon("it has ended", || running() == none);
+}
+
+#[test]
 fn draining_ends_connections_but_no_requests() {
     let upstream = Upstream::start(|stream, _| {
         std::thread::sleep(Duration::from_millis(500));
@@ -289,7 +309,12 @@ fn draining_ends_connections_but_no_requests() {
     let drained = Client::new(balancer.admin).ask(drain);
     assert!((200..300).contains(&drained.status), "{}", drained.head);
     assert!(idle.ended());
-    assert_eq!(busy.answer().text(), "{}");
+    let answer = busy.answer();
+    assert_eq!(
+        (answer.text().as_str(), answer.header("connection")),
+        ("{}", Some("close"))
+    );
+    assert!(busy.ended());
     let mut late = balancer.client();
     let answer = late.ask(models);
     assert_eq!(

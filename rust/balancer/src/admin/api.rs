@@ -31,7 +31,10 @@ pub async fn admin(app: Rc<App>, request: Request) -> Reply {
         ("/api/register", "POST") => register(&app, &request.body),
         ("/api/drain", "POST") => {
             app.routing.drain();
-            done(format!("Draining: {} requests are in flight, no new ones are taken.", app.routing.in_flight()))
+            done(format!(
+                "Draining: not ready from now on; {} requests are in flight. What still comes is served until the pod is deleted.",
+                app.proxy.running()
+            ))
         }
         ("/api/status" | "/api/services", _) => wrong_method("GET"),
         ("/api/register" | "/api/drain", _) => wrong_method("POST"),

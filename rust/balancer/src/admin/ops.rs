@@ -106,11 +106,11 @@ async fn drained(app: &App, query: &str) -> Reply {
         Err(message) => return problem(400, "invalid_timeout", message),
     };
     let end = Instant::now() + timeout;
-    while !(app.routing.drains_for(SETTLE) && app.routing.in_flight() == 0) {
+    while !(app.routing.drains_for(SETTLE) && app.proxy.running() == 0) {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             // 200: a hook that fails makes the kubelet warn, and there is nothing more to wait for.
-            let still = app.routing.in_flight();
+            let still = app.proxy.running();
             return guarded(Reply::text(
                 200,
                 format!("time is over; {still} requests are in flight\n"),

@@ -108,6 +108,7 @@ async fn turn(app: &App, conn: &mut Conn, address: SocketAddr) -> Next {
         Ok(size) => size,
         Err(trouble) => return unread(app, conn, address, trouble).await,
     };
+    let _running = app.proxy.run();
     let head = match head::request(&conn.unread()[..size], limits.headers) {
         Ok(head) => head,
         Err(refused) => return unread(app, conn, address, refused.into()).await,
@@ -118,7 +119,7 @@ async fn turn(app: &App, conn: &mut Conn, address: SocketAddr) -> Next {
         record: app.observe.begin(head.method, path, &id, address),
         minor: head.minor,
         to_head: head.method == "HEAD",
-        keep_alive: head.keep_alive && !app.routing.draining(),
+        keep_alive: head.keep_alive,
     };
     let plan = admit(app, &head, path, &mut turn.record);
     let (framing, continues) = (head.framing, head.expects_continue);
@@ -231,6 +232,7 @@ async fn answer(app: &App, conn: &mut Conn, mut turn: Turn, reply: Reply) -> Nex
     turn.record
         .reply(reply.status, media.map(|(_, value)| value.as_str()));
     let reply = reply.with("X-Request-Id", turn.record.id.as_str());
+    turn.keep_alive &= !app.routing.draining();
     let bytes = reply.bytes(turn.keep_alive, turn.to_head);
     turn.record.chunk(&reply.body);
     if conn

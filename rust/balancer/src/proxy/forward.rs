@@ -101,7 +101,7 @@ pub async fn run(
         ..
     } = response;
     let mut out = Vec::new();
-    let Some(mut body) = begin(&mut upstream, &mut turn, &mut out) else {
+    let Some(mut body) = begin(app, &mut upstream, &mut turn, &mut out) else {
         return Next::Close;
     };
     let mut begun = false; // something was sent to the client
@@ -167,11 +167,11 @@ pub async fn run(
 }
 
 /// The head for the client.
-fn begin(upstream: &mut Conn, turn: &mut Turn, out: &mut Vec<u8>) -> Option<Body> {
+fn begin(app: &App, upstream: &mut Conn, turn: &mut Turn, out: &mut Vec<u8>) -> Option<Body> {
     let found = head::response(upstream.unread(), turn.to_head).ok()??;
     let unknown = matches!(found.framing, Framing::Chunked | Framing::Close);
     let chunked = unknown && turn.minor > 0;
-    turn.keep_alive &= chunked || !unknown;
+    turn.keep_alive &= (chunked || !unknown) && !app.routing.draining();
     let media = head::header(&found.headers, "content-type");
     turn.record.reply(found.status, media);
     let events = turn.record.stream;

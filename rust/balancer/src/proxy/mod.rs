@@ -31,6 +31,8 @@ pub struct Proxy {
     upstreams: upstream::Upstreams,
     /// Client connections.
     open: Cell<usize>,
+    /// Requests from the head's arrival to the answer's last byte.
+    running: Cell<usize>,
     /// Tells idle connections to end.
     drain: Notify,
     /// What identifiers of requests begin with, unlike that of other replicas.
@@ -45,6 +47,7 @@ impl Default for Proxy {
         Proxy {
             upstreams: upstream::Upstreams::default(),
             open: Cell::new(0),
+            running: Cell::new(0),
             drain: Notify::new(),
             name: RandomState::new().hash_one("replica") as u32,
             requests: Cell::new(0),
@@ -55,7 +58,27 @@ impl Default for Proxy {
     }
 }
 
+/// A request that has not ended.
+struct Running<'a>(&'a Proxy);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
+    }
+}
+
 impl Proxy {
+    /// Requests that have not ended, wherever they are: on their way here, waiting, at an endpoint, on their way back.
+    pub fn running(&self) -> usize {
+        self.running.get()
+    }
+
+    /// One more, until what is returned is dropped.
+    fn run(&self) -> Running<'_> {
+        self.running.set(self.running.get() + 1);
+        Running(self)
+    }
+
     /// A new identifier for a request that has none.
     fn next_id(&self) -> String {
         let number = self.requests.get().wrapping_add(1);

@@ -148,7 +148,8 @@ impl Routing {
     }
 
     /// Requests that have a place or wait for one.
-    pub fn in_flight(&self) -> usize {
+    #[cfg(test)]
+    fn in_flight(&self) -> usize {
         self.held.get() + self.waiting()
     }
 
@@ -161,6 +162,7 @@ impl Routing {
             .any(|pool| *pool.model == *model)
     }
 
+    #[cfg(test)]
     fn waiting(&self) -> usize {
         self.state
             .borrow()
