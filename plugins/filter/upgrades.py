@@ -24,14 +24,14 @@ _PARTS = {"k3s": ("k3s", "k3s"), "wasmedge": ("WasmEdge", "wasmedge"), "wasinn":
 
 def installed_versions(local: dict[str, Any]) -> dict[str, str]:
     """Return the versions that the roles noted in a node's local facts, by their names in C(artifacts_versions)."""
-    return {name: local[section]["version"] for name, (_, section) in _PARTS.items() if section in local}
+    return {name: local[section]["version"] for name, (_title, section) in _PARTS.items() if section in local}
 
 
 def version_changes(before: dict[str, str], wanted: dict[str, str]) -> list[str]:
     """Return in words what differs, such as C(k3s v1.34.2+k3s1 to v1.34.4+k3s1); what C(before) lacks is new."""
     return [
         f"{title} {before[name]} to {wanted[name]}"
-        for name, (title, _) in _PARTS.items()
+        for name, (title, _section) in _PARTS.items()
         if name in before and before[name] != wanted[name]
     ]
 
