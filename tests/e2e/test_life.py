@@ -30,7 +30,7 @@ PORT = 30080
 OLD, NEW = (f"{version}+k3s1" for version in (k3s_previous.KUBERNETES, k3s.VERSIONS["KUBERNETES_VERSION"]))
 OLD_SHIM, NEW_SHIM = own_previous.VERSION, recipe.VERSION
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(30)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(45)]
 
 
 class Living(Cluster):

@@ -36,7 +36,7 @@ WEIGHTS = {SMALL: 3, LARGE: 1}
 POINTS = 0.03  # a model's share may differ so much from its weight's
 
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(14)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(17)]
 
 
 class Serving(Cluster):
@@ -332,7 +332,6 @@ def test_a_model_that_leaves_the_catalogue_is_removed(serving):
     assert SMALL in names
 
 
-@pytest.mark.slow(100)  # TODO: not once it has passed; until then make test-full alone runs it.
 def test_a_balancer_that_is_not_wanted_goes_and_the_models_stay(serving):
     models = {pod["metadata"]["uid"] for pod in serving.pods(SMALL)}
     assert serving.serve("--tags=balancer", "--check", balancer_state="absent").rc == 0
