@@ -46,5 +46,8 @@ def test_what_is_due(exported, run, tmp_path, version, cordoned, mark, due, keep
     words = (variables, said, json.dumps(facts), json.dumps(cordoned), version)
     (tmp_path / "play.yml").write_text(PLAY % words)
     python = f"--extra-vars=ansible_python_interpreter={sys.executable}"
-    run("ansible-playbook", "--inventory=localhost,", "--connection=local", python, tmp_path / "play.yml")
+    run(
+        *("ansible-playbook", "--inventory=localhost,", "--connection=local", python, tmp_path / "play.yml"),
+        ANSIBLE_COLLECTIONS_PATH=str(exported.path.parents[2]),
+    )
     assert json.loads(said.read_text()) == {"due": due, "keeps": keeps}
