@@ -41,9 +41,6 @@ STATIC_SHIM = f"{RUNWASI}/containerd-shim-wasmedge/v0.6.0/containerd-shim-wasmed
 
 
 pytestmark = pytest.mark.in_order
-# TODO: not once both have passed: make test-full alone runs them. After the restarts of k3s-agent, the pod once found no image of the
-# probe's on the node; whether it was only too early is not known.
-LATER = pytest.mark.slow(100)
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +338,6 @@ def test_a_pod_in_a_namespace_that_refuses_it(cluster, say, line, check, cause):
     _tells(answer, check, cause, "", say)
 
 
-@LATER
 def test_a_shim_that_came_after_k3s_started(cluster, say):
     """containerd knows no such runtime until k3s starts again, though the shim is in its place."""
     restart = "systemctl restart k3s-agent && sleep 5"
@@ -358,7 +354,6 @@ def test_a_shim_that_came_after_k3s_started(cluster, say):
     assert probe(cluster, PROBE_IMAGE, MODEL_FILE)["findings"] == []
 
 
-@LATER
 def test_a_node_whose_pod_fails_loses_its_labels(cluster):
     too_much = {"verify_pods": True, "verify_pod_resources": {"requests": {"memory": "1000Gi"}}}
     result = cluster.play("verify", extra=too_much)
