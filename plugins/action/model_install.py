@@ -119,9 +119,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
                     raise AnsibleActionFail(f"{src} became shorter while it was copied; run again.")
                 began = time.monotonic()
                 there, why = self._append(part, have, data)
-                if there < 0 and self._step(args, "look").get("node", {}).get("state") == "present":
-                    return  # another run has finished it
                 if there < 0:
+                    if self._step(args, "look").get("node", {}).get("state") == "present":
+                        return  # another run has finished it
                     raise AnsibleActionFail(
                         f"{args['name']}: {part} was taken away while it was copied, as by a run that wants another version; "
                         "see that no other run is at work, then run again."

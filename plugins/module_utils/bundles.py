@@ -75,9 +75,8 @@ def create(root: Path, files: Iterable[str], dest: Path, about: Mapping[str, t.A
                     hashing = _Hashing(source)
                     archive.addfile(_member(name, file.stat().st_size), t.cast(t.IO[bytes], hashing))
                 if hashing.hexdigest() != checksum:
-                    _note(file).unlink(
-                        missing_ok=True
-                    )  # so that the next run reads it, and fetches it if it was damaged
+                    # So that the next run reads it, and fetches it if it was damaged.
+                    _note(file).unlink(missing_ok=True)
                     raise BundleError(f"{file} changed while it was bundled. Remedy: run the playbook again.")
         partial.replace(dest)
     except OSError as exc:

@@ -175,8 +175,7 @@ def test_another_token_and_other_certificates(cluster):
     for node in cluster.nodes:
         assert cluster.run(node, "cat /var/lib/rancher/k3s/server/token").stdout.strip() == new
         assert cluster.run(node, look).stdout != before[node]
-        # The first server has the second of them only once it was restored.
-        modes = cluster.run(node, f"stat -c %a {' '.join(PRIVATE)}", check=False).stdout.split()
+        modes = cluster.run(node, f"stat -c %a {' '.join(PRIVATE)}").stdout.split()
         assert set(modes) == {"600"}
     assert cluster.nodes_there() == ["node1", "node2", "node3"]
     again = cluster.play("site")
