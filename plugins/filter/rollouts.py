@@ -63,7 +63,8 @@ def _state(pod: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) 
         state = container.get("state") or {}
         ended = state.get("terminated") or last
         if ended:
-            return f"ended with {ended.get('exitCode')} ({ended.get('reason')}) and was restarted {container['restartCount']} times"
+            why = ": ".join(filter(None, (ended.get("reason"), (ended.get("message") or "").strip())))
+            return f"ended with {ended.get('exitCode')} ({why}) and was restarted {container['restartCount']} times"
         if waiting := state.get("waiting"):
             return f"waits ({': '.join(filter(None, (waiting.get('reason'), waiting.get('message'))))})"
     return f"is {pod['status'].get('phase')}, but not ready"

@@ -33,6 +33,8 @@ SHIM_SAYS = re.compile(r"^containerd-shim-wasmedge: (?P<cause>.+?)(?:; (?P<remed
 TAIL = 4000
 #: llama.cpp's words for what it put onto a GPU.
 OFFLOADED = re.compile(r"offloaded (?P<layers>[1-9]\d*)/\d+ layers to GPU")
+#: More than any model has.
+ALL_LAYERS = "999"
 #: A probe slower than this share of its baseline is slow.
 SLOW = 0.5
 #: Seconds between two looks at a running probe's memory.
@@ -54,7 +56,8 @@ class Question:
 
     def arguments(self) -> list[str]:
         """The probe module's command line."""
-        return ["--prompt", self.prompt, "--max-tokens", str(self.max_tokens), "--alias", self.alias]
+        layers = ["--gpu-layers", ALL_LAYERS] if self.device == "GPU" else []
+        return ["--prompt", self.prompt, "--max-tokens", str(self.max_tokens), "--alias", self.alias, *layers]
 
     def preload(self, folder: str, file: str = "") -> str:
         """The preload entry for the model in *folder* as the guest sees it, under its own name or that of *file*."""
@@ -268,6 +271,10 @@ def report(
         cause = f"The model {question.model} answered {answer.get('text', '')!r}, which does not match {expect!r}."
         remedy = "Compare the model's checksum with the published one; a damaged or very small model talks nonsense."
         findings = [finding("answer", cause, remedy)]
+    elif not findings and question.device == "GPU" and not OFFLOADED.search(output):
+        cause = f"The model {question.model} was to be computed on a GPU, but llama.cpp put no layer on one."
+        remedy = "Take a CUDA build of the plugin (wasmedge_plugin_variant), give the pod a GPU (nvidia.com/gpu), and run nvidia-smi."
+        findings = classify(output) or [finding("gpu_not_used", cause, remedy)]
     if answer:
         answer["prompt_tokens_per_second"] = per_second(answer.get("prompt_tokens"), answer.get("prompt_ms"))
         answer["device"] = device_in_use(output, question.device, cuda)

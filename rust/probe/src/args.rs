@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 // SPDX-License-Identifier: Apache-2.0
 
-//! Command line of the probe: `--prompt TEXT --max-tokens N --alias NAME --threads N`,
+//! Command line of the probe: `--prompt TEXT --max-tokens N --alias NAME --threads N --gpu-layers N`,
 //! or `--environment NAME` and `--read PATH`, each any number of times.
 
 /// What to ask and of which model.
@@ -15,6 +15,8 @@ pub struct Args {
     pub alias: String,
     /// Threads that compute, at least 1.
     pub threads: usize,
+    /// Layers of the model to put onto a GPU; with any, llama.cpp's log goes to stderr, which tells how many it put there.
+    pub gpu_layers: usize,
     /// Names of variables and paths of files to look at, in place of asking a model.
     pub environment: Vec<String>,
     pub read: Vec<String>,
@@ -29,6 +31,7 @@ impl Default for Args {
             // llama.cpp's threads wait for each other spinning: on a busy machine two were 30 times slower
             // than one (measured on 2 cores), and a probe has to be quick anywhere.
             threads: 1,
+            gpu_layers: 0,
             environment: Vec::new(),
             read: Vec::new(),
         }
@@ -55,11 +58,12 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Args, String> {
             "--alias" => args.alias = value()?,
             "--max-tokens" => args.max_tokens = positive(&name, &value()?)?,
             "--threads" => args.threads = positive(&name, &value()?)?,
+            "--gpu-layers" => args.gpu_layers = positive(&name, &value()?)?,
             "--environment" => args.environment.push(value()?),
             "--read" => args.read.push(value()?),
             other => {
                 return Err(format!(
-                    "unknown option '{other}'; known are --prompt TEXT, --max-tokens N, --alias NAME, --threads N, --environment NAME and --read PATH"
+                    "unknown option '{other}'; known are --prompt TEXT, --max-tokens N, --alias NAME, --threads N, --gpu-layers N, --environment NAME and --read PATH"
                 ))
             }
         }

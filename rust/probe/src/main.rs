@@ -56,8 +56,11 @@ fn ask(args: &args::Args) -> Result<Value, String> {
 
     let started = Instant::now();
     // Greedy: the same model gives the same answer on every node.
-    let config =
-        json!({"temp": 0.0, "n-predict": args.max_tokens, "threads": args.threads, "enable-log": false}).to_string();
+    let config = json!({
+        "temp": 0.0, "n-predict": args.max_tokens, "threads": args.threads,
+        "n-gpu-layers": args.gpu_layers, "enable-log": args.gpu_layers > 0,
+    })
+    .to_string();
     // The preload decides encoding and device; what is said here only labels the handle.
     let graph = GraphBuilder::new(GraphEncoding::Ggml, ExecutionTarget::AUTO)
         .config(config)

@@ -18,7 +18,7 @@ use wasmedge_sdk::{
 };
 use wasmedge_sys::{Executor, Loader, Store, Validator};
 
-use crate::{engine, module::Facts, plugins::Plugins, preload};
+use crate::{capabilities, engine, module::Facts, plugins::Plugins, preload};
 
 /// The exit code when the shim could not run the module; 137, which runwasi gives, reads as "out of memory".
 const CANNOT_RUN: i32 = 125;
@@ -39,10 +39,12 @@ impl Sandbox for WasmEdgeSandbox {
             log::warn!("{problem}");
         }
         stop_on_signals();
-        run(ctx, plugins).or_else(|error| {
-            report(&format!("{error:#}"));
-            Ok(CANNOT_RUN)
-        })
+        capabilities::as_after_execve()
+            .and_then(|()| run(ctx, plugins))
+            .or_else(|error| {
+                report(&format!("{error:#}"));
+                Ok(CANNOT_RUN)
+            })
     }
 }
 

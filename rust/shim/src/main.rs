@@ -6,6 +6,7 @@
 //! It differs from upstream's in one idea: the node owns its plugins. They are loaded here, in `main`, on the host;
 //! a pod needs its module and its model, and no host library.
 
+mod capabilities;
 mod config;
 mod doctor;
 mod engine;

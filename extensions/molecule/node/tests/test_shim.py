@@ -20,6 +20,23 @@ testinfra_hosts = [f"ansible://node1?ansible_inventory={INVENTORY}&force_ansible
 
 CTR = "ctr --namespace wasinn-test"
 RUN = f"{CTR} run --platform wasip1/wasm --runtime io.containerd.wasmedge.v1"
+#: What containerd gives a container that asks for nothing, with the kernel's numbers (include/uapi/linux/capability.h).
+DEFAULT_CAPABILITIES = {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_FOWNER": 3,
+    "CAP_FSETID": 4,
+    "CAP_KILL": 5,
+    "CAP_SETGID": 6,
+    "CAP_SETUID": 7,
+    "CAP_SETPCAP": 8,
+    "CAP_NET_BIND_SERVICE": 10,
+    "CAP_NET_RAW": 13,
+    "CAP_SYS_CHROOT": 18,
+    "CAP_MKNOD": 27,
+    "CAP_AUDIT_WRITE": 29,
+    "CAP_SETFCAP": 31,
+}
 #: What a container may leave behind, counted; a shim's own last process may take a moment to go.
 COUNTS = {
     "processes": "ps -eo stat=,comm= | awk '!/^Z/ && /containerd-shim/' | wc -l",
@@ -103,6 +120,26 @@ def test_sigterm_ends_a_container_at_once(host, containers):
         f"for i in $(seq 20); do {CTR} tasks list | grep -q STOPPED && break; sleep 0.1; done; wait $!"
     )
     assert done.rc == 143, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ("", DEFAULT_CAPABILITIES),
+        (" ".join(f"--cap-drop {name}" for name in DEFAULT_CAPABILITIES), ()),
+        ("--user 65532", ()),
+    ],
+    ids=["root", "all dropped", "another user"],
+)
+def test_a_container_has_no_more_capabilities_than_it_was_given(host, containers, options, left):
+    """As a native program's: what a pod drops is gone, and another user than root has none."""
+    host.check_output(
+        f"{RUN} --detach {options} {containers.image('sleeps', wasm_modules.sleeps(60))} caps /sleeps.wasm"
+    )
+    pid = host.check_output(f"{CTR} tasks list | awk '$1 == \"caps\" {{ print $2 }}'")
+    status = dict(line.split(":\t") for line in host.check_output(f"grep ^Cap /proc/{pid}/status").splitlines())
+    wanted = sum(1 << DEFAULT_CAPABILITIES[name] for name in left)
+    assert (int(status["CapEff"], 16), int(status["CapPrm"], 16)) == (wanted, wanted)
 
 
 def test_too_little_memory_is_told_to_containerd(host, containers):

@@ -62,6 +62,10 @@ CRASHED = {
     "state": {"waiting": {"reason": "CrashLoopBackOff"}},
     "lastState": {"terminated": {"exitCode": 2, "reason": "Error"}},
 }
+REFUSED = {
+    "restartCount": 2,
+    "state": {"terminated": {"exitCode": 128, "reason": "StartError", "message": "exec: no such file\n"}},
+}
 PULLING = {"restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}
 NOWHERE = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
 
@@ -70,6 +74,10 @@ NOWHERE = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are 
     ("item", "why"),
     [
         (pod(containerStatuses=[CRASHED]), "m-1-x on n1 ended with 2 (Error) and was restarted 3 times"),
+        (
+            pod(containerStatuses=[REFUSED]),
+            "m-1-x on n1 ended with 128 (StartError: exec: no such file) and was restarted 2 times",
+        ),
         (pod(containerStatuses=[PULLING]), "m-1-x on n1 waits (ErrImagePull: not found)"),
         (pod(node=None, conditions=[NOWHERE]), "m-1-x is not scheduled (0/3 nodes are available)"),
         (pod(), "m-1-x on n1 is Running, but not ready"),

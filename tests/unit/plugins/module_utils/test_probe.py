@@ -110,6 +110,22 @@ def test_another_answer_than_expected(program: Program, question: Question) -> N
     assert "' Paris.'" in item["cause"]
 
 
+@pytest.mark.parametrize(
+    ("said", "device", "check"),
+    [
+        ("llm_load_tensors: offloaded 31/31 layers to GPU", "GPU", None),
+        ("llm_load_tensors: offloaded 0/31 layers to GPU", "unknown", "gpu_not_used"),
+        ("ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected", "unknown", "cuda_missing"),
+    ],
+)
+def test_a_model_that_is_to_be_on_the_gpu(question: Question, said: str, device: str, check: str | None) -> None:
+    question = replace(question, device="GPU")
+    assert question.arguments()[-2:] == ["--gpu-layers", "999"]
+    answer = report(Outcome(["x"], code=0, stdout=json.dumps(ANSWER), stderr=said), question)
+    assert answer["device"] == device
+    assert [item["check"] for item in answer["findings"]] == ([check] if check else [])
+
+
 def test_known_failure(program: Program, question: Question) -> None:
     script(Path(program.wasmedge), "#!/bin/sh\necho 'unknown option: nn-preload'\nexit 1\n")
     assert only(report(program.ask(question), question))["check"] == "plugin_not_loaded"
