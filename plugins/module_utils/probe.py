@@ -32,7 +32,9 @@ SHIM_SAYS = re.compile(r"^containerd-shim-wasmedge: (?P<cause>.+?)(?:; (?P<remed
 #: Ends of long outputs that are kept, in characters: the cause stands near the end.
 TAIL = 4000
 #: llama.cpp's words for what it put onto a GPU.
-OFFLOADED = re.compile(r"offloaded (?P<layers>[1-9]\d*)/\d+ layers to GPU")
+OFFLOADED = re.compile(r"offloaded [1-9]\d*/\d+ layers to GPU")
+#: ggml's words for a CUDA build without a device; llama.cpp then says that it offloads, and computes on the processor.
+NO_CUDA = re.compile(r"failed to initialize CUDA")
 #: More than any model has.
 ALL_LAYERS = "999"
 #: A probe slower than this share of its baseline is slow.
@@ -271,7 +273,7 @@ def report(
         cause = f"The model {question.model} answered {answer.get('text', '')!r}, which does not match {expect!r}."
         remedy = "Compare the model's checksum with the published one; a damaged or very small model talks nonsense."
         findings = [finding("answer", cause, remedy)]
-    elif not findings and question.device == "GPU" and not OFFLOADED.search(output):
+    elif not findings and question.device == "GPU" and not on_gpu(output):
         cause = f"The model {question.model} was to be computed on a GPU, but llama.cpp put no layer on one."
         remedy = "Take a CUDA build of the plugin (wasmedge_plugin_variant), give the pod a GPU (nvidia.com/gpu), and run nvidia-smi."
         findings = classify(output) or [finding("gpu_not_used", cause, remedy)]
@@ -295,9 +297,14 @@ def per_second(count: Any, milliseconds: Any) -> float:
     return round(1000 * float(count) / float(milliseconds), 1) if count and milliseconds else 0.0
 
 
+def on_gpu(output: str) -> bool:
+    """Whether llama.cpp says that layers of the model are on a GPU."""
+    return bool(OFFLOADED.search(output)) and not NO_CUDA.search(output)
+
+
 def device_in_use(output: str, asked: str, cuda: bool | None) -> str:
     """``GPU`` or ``CPU``, as far as plugin and llama.cpp tell; else ``unknown``."""
-    if OFFLOADED.search(output):
+    if on_gpu(output):
         return "GPU"
     return "CPU" if asked == "CPU" or cuda is False else "unknown"
 

@@ -132,6 +132,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_firewalls",
         "test_scale",
         "test_build",
+        "test_gpu",
         "test_distributions",
         "test_faults",
         "test_existing",

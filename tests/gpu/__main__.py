@@ -124,11 +124,8 @@ def _artifacts() -> None:
 
 
 def _nvidia() -> None:
-    built = BUILDS / "nvidia"
-    run(["dpkg", f"--root={ROOT}", "-i", str(built / nvidia.PACKAGE)], timeout=60)
-    engine.docker("import", "-c", 'CMD ["nvidia-device-plugin"]', str(built / nvidia.ROOT), nvidia.IMAGE)
-    engine.docker("save", "-o", str(ROOT / "opt/wasinn/device-plugin.tar"), nvidia.IMAGE)
-    engine.docker("rmi", nvidia.IMAGE)
+    run(["dpkg", f"--root={ROOT}", "-i", str(BUILDS / "nvidia" / nvidia.PACKAGE)], timeout=60)
+    shutil.copy2(nvidia.image(), ROOT / "opt/wasinn/device-plugin.tar")
 
 
 if __name__ == "__main__":

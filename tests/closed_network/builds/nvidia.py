@@ -3,12 +3,16 @@
 """NVIDIA's container toolkit and device plugin from their Go modules, for :mod:`tests.gpu`.
 
 Both find the driver at run time (dlopen), so they are built without one. The toolkit becomes a Debian package with the name and
-the two programs of NVIDIA's own; the plugin an image of itself and the glibc that it was linked with.
+the two programs of NVIDIA's own; the plugin an image of itself and the glibc that it was linked with. Beside them lie stand-ins of the
+driver's libraries (`tests/gpu/nvml.c`), with which both run on a machine without a GPU.
 """
 
 from __future__ import annotations
 
-from tests.closed_network.context import Context
+from pathlib import Path
+
+from tests.closed_network.context import BUILDS, Context
+from tests.machines import engine
 
 TOOLKIT = "1.20.2"
 PLUGIN = "0.18.2"
@@ -17,7 +21,8 @@ IMAGE = f"nvcr.io/nvidia/k8s-device-plugin:v{PLUGIN}"
 ROOT = f"nvidia-device-plugin-{PLUGIN}.tar"
 
 DESCRIPTION = f"NVIDIA's container toolkit {TOOLKIT} and device plugin {PLUGIN}"
-INPUTS = ("tests/closed_network/builds/nvidia.py",)
+DRIVER = "580.159.04"
+INPUTS = ("tests/closed_network/builds/nvidia.py", "tests/gpu/nvml.c")
 NEEDS = ()
 ON_DEMAND = True
 
@@ -49,9 +54,24 @@ install -m 0755 bin/nvidia-device-plugin image/usr/bin/
 libraries=/lib/x86_64-linux-gnu # glibc's parts that the driver's own libraries ask for by name
 { ldd bin/nvidia-device-plugin | grep -oE '/[^ ]+'; ls $libraries/lib{m.so.6,dl.so.2,pthread.so.0,rt.so.1}; } | while read -r library; do install -D "$library" "image/$library"; done
 tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C image -cf "$ROOT" .
+
+rm -rf driver && mkdir driver
+cc -shared -fPIC -Wall -Wextra -Wl,-soname,libnvidia-ml.so.1 -o "driver/libnvidia-ml.so.$DRIVER" /src/tests/gpu/nvml.c
+echo 'int cuInit(unsigned flags) { return flags ? 1 : 100; }' \
+  | cc -shared -fPIC -Wl,-soname,libcuda.so.1 -o "driver/libcuda.so.$DRIVER" -x c -
+for library in cuda nvidia-ml; do ln -s "lib$library.so.$DRIVER" "driver/lib$library.so.1"; done
 """
 
 
 def build(ctx: Context) -> None:
-    """Leave package and root file system in the build's folder; no release of ours has them, so the mirror has them neither."""
-    ctx.builder(SCRIPT, env={"TOOLKIT": TOOLKIT, "PLUGIN": PLUGIN, "PACKAGE": PACKAGE, "ROOT": ROOT})
+    """Leave package, libraries and root file system in the build's folder; no release of ours has them, so the mirror has them neither."""
+    ctx.builder(SCRIPT, env={"TOOLKIT": TOOLKIT, "PLUGIN": PLUGIN, "PACKAGE": PACKAGE, "ROOT": ROOT, "DRIVER": DRIVER})
+
+
+def image() -> Path:
+    """The device plugin's image as an archive that container runtimes import."""
+    target = BUILDS / "nvidia" / "image.tar"
+    engine.docker("import", "-c", 'ENTRYPOINT ["nvidia-device-plugin"]', str(BUILDS / "nvidia" / ROOT), IMAGE)
+    engine.docker("save", "-o", str(target), IMAGE)
+    engine.docker("rmi", IMAGE)
+    return target

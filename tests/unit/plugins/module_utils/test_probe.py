@@ -115,6 +115,13 @@ def test_another_answer_than_expected(program: Program, question: Question) -> N
     [
         ("llm_load_tensors: offloaded 31/31 layers to GPU", "GPU", None),
         ("llm_load_tensors: offloaded 0/31 layers to GPU", "unknown", "gpu_not_used"),
+        # A CUDA build without a device says both (llama.cpp of September 2024, tried).
+        (
+            "ggml_cuda_init: failed to initialize CUDA: CUDA driver version is insufficient for CUDA runtime version\n"
+            "llm_load_tensors: offloaded 31/31 layers to GPU",
+            "unknown",
+            "cuda_driver",
+        ),
         ("ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected", "unknown", "cuda_missing"),
     ],
 )
