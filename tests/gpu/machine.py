@@ -106,13 +106,10 @@ def unpack(parts: Path) -> None:
 def give_driver() -> list[str]:
     """Copy the driver's files to where Debian's packages have them, and CUDA's to /usr/local/cuda; gives their names."""
     CUDA.mkdir(parents=True, exist_ok=True)
-    wheels = glob.glob("/opt/*/.venv/lib/python3*/site-packages/nvidia/*/lib") + glob.glob(
-        "/usr/lib/python3*/site-packages/nvidia/*/lib"
-    )
     given = []
     for target, names in ((LIBRARIES, DRIVER_FILES), (CUDA, CUDA_FILES)):
         for name in names:
-            for place in (*PLACES, *wheels):
+            for place in PLACES:
                 for path in sorted(Path(place).glob(name)):
                     copy = target / path.name
                     if not copy.exists() and not path.is_dir():
@@ -128,11 +125,9 @@ def give_driver() -> list[str]:
 
 
 def devices() -> list[dict[str, Any]]:
-    """The GPU's device nodes, as the runtime's specification wants them."""
+    """The GPU's device nodes and the kernel's log, as the runtime's specification wants them."""
     found = []
-    for path in sorted(
-        glob.glob("/dev/nvidia*") + glob.glob("/dev/nvidia-caps/*") + glob.glob("/dev/fuse") + ["/dev/kmsg"]
-    ):
+    for path in sorted([*glob.glob("/dev/nvidia*"), *glob.glob("/dev/nvidia-caps/*"), "/dev/kmsg"]):
         if os.path.exists(path) and stat.S_ISCHR((about := os.stat(path)).st_mode):
             number = {"major": os.major(about.st_rdev), "minor": os.minor(about.st_rdev)}
             found.append({"path": path, "type": "c", "fileMode": 0o666, "uid": 0, "gid": 0, **number})
