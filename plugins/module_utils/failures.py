@@ -185,8 +185,8 @@ SIGNATURES = (
     Signature(
         "cuda_driver",
         r"CUDA driver version is insufficient for CUDA runtime version|unsupported toolchain",
-        "The NVIDIA driver is older than the CUDA version the plugin was built with.",
-        "Install a newer driver, or the plugin's build for an older CUDA.",
+        "The NVIDIA driver is older than the CUDA version the plugin was built with, or the container has neither driver nor GPU.",
+        "Install a newer driver, or the plugin's build for an older CUDA; a pod or container needs the GPU through CDI.",
         "ggml_cuda_init: failed to initialize CUDA: CUDA driver version is insufficient for CUDA runtime version",
         source="ollama/ollama#7666",
     ),

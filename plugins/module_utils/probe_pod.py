@@ -30,8 +30,8 @@ LABELS = {"app.kubernetes.io/name": "wasinn-probe", "app.kubernetes.io/managed-b
 WATCH_SECONDS = 0.3
 #: Seconds for which a pod may be stuck before it is given up: an image's import or a label may be on its way.
 PATIENCE = 6.0
-#: Bytes of a pod's log that are read.
-LOG_BYTES = 64 * 1024
+#: Last lines of a pod's log that are read: the answer comes after what llama.cpp says.
+LOG_LINES = 1000
 #: Reasons of a container that waits and of a pod's conditions that pass by themselves or tell nothing.
 USUAL = ("ContainerCreating", "PodInitializing", "ContainersNotReady", "ContainersNotInitialized", "PodCompleted")
 
@@ -244,7 +244,7 @@ class Pod:
         elif pod["status"].get("phase") == "Failed":
             outcome.code = 1  # it never had a container
         if statuses(pod) and "waiting" not in statuses(pod)[0]["state"]:
-            outcome.stdout = self.api.text(f"{path}/log", limitBytes=str(LOG_BYTES))
+            outcome.stdout = self.api.text(f"{path}/log", tailLines=str(LOG_LINES))
         if outcome.code != 0:
             said = list(dict.fromkeys([*said, *self._warnings(name)]))
             outcome.stderr = "\n".join(said)

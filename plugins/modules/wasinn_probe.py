@@ -55,7 +55,10 @@ options:
     type: str
     default: ''
   device:
-    description: Where the model is to run.
+    description:
+      - Where the model is to run.
+      - With V(GPU) all of its layers go onto the GPU, and it is a finding if none did; else the processor computes.
+      - A container of O(mode=ctr) is given no GPU, a pod one only by O(resources).
     type: str
     choices: [AUTO, CPU, GPU]
     default: AUTO

@@ -32,6 +32,7 @@ from .sick import JOIN, Sick, failing, finding, says
 from .test_journey import MODEL, MODEL_FILE, MODEL_URL
 
 CHAIN = "nft add table inet fault && nft 'add chain inet fault in { type filter hook input priority -10; }'"
+# All have passed, in parts; whole they take longer than is left of make test.
 pytestmark = [pytest.mark.in_order, pytest.mark.slow(100)]
 
 NOBODY = "no-such-name.invalid"

@@ -8,8 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.closed_network import layout, mirror
-from tests.closed_network.builds import model, nvidia, plugin
+from tests.closed_network import layout, mirror, recipe
+from tests.closed_network.builds import k3s, model, nvidia, plugin
 from tests.closed_network.context import BUILDS, MIRROR
 from tests.demo import collection
 from tests.machines import engine, image
@@ -22,8 +22,8 @@ PART_BYTES = 50 << 20
 WANTED = (
     "github.com/LlamaEdge",
     f"github.com/WasmEdge/WasmEdge/releases/download/{plugin.VERSION}",
-    "github.com/k3s-io/k3s/releases/download/v1.34.4+k3s1",
-    "github.com/wasinn/wasinn.cluster/releases/download/v0.1.0",
+    f"github.com/k3s-io/k3s/releases/download/{k3s.VERSIONS['KUBERNETES_VERSION']}+k3s1",
+    recipe.RELEASE.removeprefix("https://"),
     layout.place(MIRROR, model.URL).relative_to(MIRROR).as_posix().rpartition("/")[0],
 )
 UNWANTED = ("Q8_0.gguf", "manylinux_2_28_x86_64.tar.gz")
@@ -115,12 +115,18 @@ def _controller() -> None:
 
 
 def _artifacts() -> None:
+    found = set()
     for path in sorted(MIRROR.rglob("*")):
         name = path.relative_to(MIRROR).as_posix()
         if path.is_file() and name.startswith(WANTED) and not name.endswith(UNWANTED):
             place = ROOT / "opt/wasinn/mirror" / name
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, place)
+            found |= {beginning for beginning in WANTED if name.startswith(beginning)}
+    if missing := set(WANTED) - found:
+        raise Failure(
+            f"The mirror has nothing below {', '.join(sorted(missing))}: WANTED names another version than it has."
+        )
 
 
 def _nvidia() -> None:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A machine with systemd as a container, given the GPU and the driver of the machine that this runs on.
+"""A machine with systemd as a container, given the GPU, the driver and CUDA's libraries of the machine that this runs on.
 
-For a machine that has root, Python and an NVIDIA driver and nothing else: no engine, no network. Everything comes in a folder of
-parts that :mod:`tests.gpu.prepare` made. Only the standard library, and zstandard's wheel from among the parts.
+For a machine that has root, Python, an NVIDIA driver and CUDA 13 and nothing else: no engine, no network. Everything comes in a folder of
+parts that ``python -m tests.gpu`` made. Only the standard library, and zstandard's wheel from among the parts.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.gpu import machine
@@ -40,64 +41,82 @@ SLICED = json.dumps(
         "verify_probe_max_tokens": 100,
     }
 )
-#: Name, shell line, seconds it may take.
+
+
+@dataclass(frozen=True)
+class Stage:
+    """*must* decides whether it failed, *look* is for whoever reads its log."""
+
+    name: str
+    seconds: int
+    must: str = ":"
+    look: str = ":"
+
+    def script(self) -> str:
+        return f"{ENVIRONMENT}rc=0\n{{ {self.must}; }} || rc=$?\n{self.look}\nexit $rc\n"
+
+
+SITE = "ansible-playbook wasinn.cluster.site"
 STAGES = (
-    (
+    Stage(
         "look",
-        "nvidia-smi; ansible node1 -m wasinn.cluster.gpu_info; ansible node1 -m wasinn.cluster.wasmedge_build_info -a version=0.14.1",
         60,
+        "nvidia-smi && ansible node1 -m wasinn.cluster.gpu_info && ansible node1 -m wasinn.cluster.wasmedge_build_info -a version=0.14.1",
     ),
-    (
+    Stage(
         "site",
-        "mkdir -p /var/lib/rancher/k3s/agent/images && cp device-plugin.tar /var/lib/rancher/k3s/agent/images/"
-        " && ansible-playbook wasinn.cluster.site",
         420,
+        f"mkdir -p /var/lib/rancher/k3s/agent/images && cp device-plugin.tar /var/lib/rancher/k3s/agent/images/ && {SITE}",
     ),
-    (
+    Stage(
         "cluster",
-        "kubectl get nodes -o json | grep -E 'nvidia.com/gpu|wasinn.cluster/'; kubectl get pods -A -o wide; kubectl get events -A | tail -40;"
-        " kubectl describe pods -A -l app.kubernetes.io/instance=on-gpu; cat /var/run/cdi/nvidia.yaml; ls -la /var/run/cdi",
         60,
+        "kubectl get nodes -o json | grep -E 'nvidia.com/gpu|wasinn.cluster/'",
+        "kubectl get pods -A -o wide; kubectl get events -A | tail -40; kubectl describe pods -A -l app.kubernetes.io/instance=on-gpu;"
+        " cat /var/run/cdi/nvidia.yaml; ls -la /var/run/cdi",
     ),
-    ("ask", "nvidia-smi; python3 ask.py; nvidia-smi", 120),
-    (
+    Stage("ask", 120, "python3 ask.py", "nvidia-smi"),
+    Stage(
         "memory",
-        'for peak in $(find /sys/fs/cgroup/kubepods* -mindepth 3 -name memory.peak); do echo "$peak $(cat $peak)";'
-        " grep -E '^(anon|file|shmem|kernel|file_mapped) ' ${peak%peak}stat; cat ${peak%memory.peak}cgroup.procs | while read pid; do"
-        " tr '\\0' ' ' </proc/$pid/cmdline | cut -c1-100; echo; done; done",
         30,
+        look='for peak in $(find /sys/fs/cgroup/kubepods* -mindepth 3 -name memory.peak); do echo "$peak $(cat $peak)";'
+        " grep -E '^(anon|file|shmem|kernel|file_mapped) ' ${peak%peak}stat; cat ${peak%memory.peak}cgroup.procs | while read pid; do"
+        " tr '\\0' ' ' </proc/$pid/cmdline | cut -c1-100; echo; grep ^Cap /proc/$pid/status; ls /proc/$pid/root/dev; done; done",
     ),
-    ("probe", f"ansible node1 -m wasinn.cluster.wasinn_probe -a '{PROBE}'", 60),
-    (
+    Stage("probe", 60, f"ansible node1 -m wasinn.cluster.wasinn_probe -a '{PROBE}'"),
+    Stage(
         "logs",
-        "for pod in $(kubectl get pods -A -o jsonpath='{range .items[*]}{.metadata.namespace}/{.metadata.name} {end}'); do"
-        ' echo "##### $pod"; kubectl logs -n ${pod%/*} ${pod#*/} --all-containers --tail=150; done',
         60,
+        look="for pod in $(kubectl get pods -A -o jsonpath='{range .items[*]}{.metadata.namespace}/{.metadata.name} {end}'); do"
+        ' echo "##### $pod"; kubectl logs -n ${pod%/*} ${pod#*/} --all-containers --tail=150; done',
     ),
-    ("again", "ansible-playbook wasinn.cluster.site", 240),
+    Stage("again", 240, f"{SITE} >again.txt; rc=$?; cat again.txt; [ $rc = 0 ] && ! grep -E 'changed=[1-9]' again.txt"),
     # Four pods may share the GPU, so that one of the probe finds room beside the model's.
-    (
+    Stage(
         "sliced",
-        f"ansible-playbook -v wasinn.cluster.site -e '{SLICED}'; kubectl get nodes -o json | grep nvidia.com/gpu",
         240,
+        f"{SITE} -v -e '{SLICED}' && kubectl get nodes -o json | grep 'nvidia.com/gpu\": \"4'",
     ),
     # A model without a GPU of its own, on a node whose plugin is a CUDA build, and the server's own number of layers.
-    (
+    Stage(
         "without",
-        "sed -i 's/n_gpu_layers: 0/n_gpu_layers: 99/' inventory/group_vars/k3s_cluster.yml;"
-        " ansible-playbook wasinn.cluster.site --tags llamaedge -e llamaedge_rollout_timeout=40;"
-        " kubectl logs -n llamaedge -l app.kubernetes.io/instance=on-cpu --tail 100; kubectl get pods -A; python3 ask.py",
         90,
+        "sed -i 's/n_gpu_layers: 0/n_gpu_layers: 99/' inventory/group_vars/k3s_cluster.yml;"
+        f" {SITE} --tags llamaedge -e llamaedge_rollout_timeout=40 && python3 ask.py",
+        "kubectl logs -n llamaedge -l app.kubernetes.io/instance=on-cpu --tail 100; kubectl get pods -A; nvidia-smi",
     ),
-    ("reset", "ansible-playbook wasinn.cluster.reset; ls -la /var/run/cdi /etc/systemd/system; ip -br link", 180),
+    Stage(
+        "reset", 180, "ansible-playbook wasinn.cluster.reset", "ls -la /var/run/cdi /etc/systemd/system; ip -br link"
+    ),
 )
-#: In the logs in place of a stage, where the machine itself did not come up.
+#: What the machine itself said, after the stages.
 JOURNAL = "systemctl --failed; journalctl -b -p notice --no-pager | tail -200; journalctl -u k3s --no-pager | tail -200"
 
 
 def main() -> int:
     parts, out = Path(sys.argv[1]), Path(sys.argv[2])
-    wanted = sys.argv[3:] or [name for name, _line, _seconds in STAGES]
+    out.mkdir(parents=True, exist_ok=True)
+    wanted = sys.argv[3:] or [stage.name for stage in STAGES]
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -107,7 +126,9 @@ def main() -> int:
         machine.unpack(parts)
         say("unpacked")
         say(f"{len(machine.give_driver())} files of the driver and of CUDA")
-        say(f"systemd: {machine.boot(parts)}")
+        say(f"systemd: {(state := machine.boot(parts))}")
+        if not state.startswith(("running", "degraded")):
+            return 1
         say(f"network: {machine.network(parts)}")
     # What changes more often than the parts is taken from the checkout.
     copies = [
@@ -118,12 +139,13 @@ def main() -> int:
     for source, target in copies:
         subprocess.run(["cp", "-r", str(source), str(machine.ROOT / "opt/wasinn" / target)], check=True)
     failed = 0
-    for name, line, seconds in STAGES:
+    for stage in STAGES:
+        name = stage.name
         if name not in wanted:
             continue
-        (machine.ROOT / f"opt/wasinn/{name}.sh").write_text(f"{ENVIRONMENT}{line}\n")
+        (machine.ROOT / f"opt/wasinn/{name}.sh").write_text(stage.script())
         with (out / f"{name}.log").open("w") as log:
-            done = machine.inside(parts, f"timeout {seconds} sh /opt/wasinn/{name}.sh", stdout=log, stderr=log)
+            done = machine.inside(parts, f"timeout {stage.seconds} sh /opt/wasinn/{name}.sh", stdout=log, stderr=log)
         last = [text for text in (out / f"{name}.log").read_text(errors="replace").splitlines() if text.strip()][-3:]
         say(f"{name}: rc={done.returncode}\n        " + "\n        ".join(text[:300] for text in last))
         failed += done.returncode != 0

@@ -39,7 +39,7 @@ impl Sandbox for WasmEdgeSandbox {
             log::warn!("{problem}");
         }
         stop_on_signals();
-        capabilities::as_after_execve()
+        capabilities::settle()
             .and_then(|()| run(ctx, plugins))
             .or_else(|error| {
                 report(&format!("{error:#}"));

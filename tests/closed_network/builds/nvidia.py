@@ -56,7 +56,7 @@ libraries=/lib/x86_64-linux-gnu # glibc's parts that the driver's own libraries 
 tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C image -cf "$ROOT" .
 
 rm -rf driver && mkdir driver
-cc -shared -fPIC -Wall -Wextra -Wl,-soname,libnvidia-ml.so.1 -o "driver/libnvidia-ml.so.$DRIVER" /src/tests/gpu/nvml.c
+cc -shared -fPIC -Wall -Wextra -DDRIVER="\"$DRIVER\"" -Wl,-soname,libnvidia-ml.so.1 -o "driver/libnvidia-ml.so.$DRIVER" /src/tests/gpu/nvml.c
 echo 'int cuInit(unsigned flags) { return flags ? 1 : 100; }' \
   | cc -shared -fPIC -Wl,-soname,libcuda.so.1 -o "driver/libcuda.so.$DRIVER" -x c -
 for library in cuda nvidia-ml; do ln -s "lib$library.so.$DRIVER" "driver/lib$library.so.1"; done
