@@ -55,7 +55,7 @@ esac
 def cluster(mirror_url, installed_collection, run_playbook, say) -> Iterator[Cluster]:
     mirror.ensure(["nvidia"], say)
     scenario = Scenario.named("gpu", ("node1",), "10.213.19")
-    found = one_machine(Cluster, scenario, image.NODE, run_playbook, say)
+    found = one_machine(Cluster, scenario, image.DEVICES_NODE, run_playbook, say)
     model = one_node.variables()["models_catalogue"][0]
     one_node.inventory(
         scenario,

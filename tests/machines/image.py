@@ -32,6 +32,7 @@ class Image:
     hooks: tuple[str, ...] = ()  # shell lines run on the finished root as $1
     suite: str = SUITE
     options: tuple[str, ...] = ()  # of mmdebstrap
+    flags: tuple[str, ...] = ()  # of docker run, for the machines made of it
 
     @property
     def recipe(self) -> str:
@@ -88,6 +89,8 @@ GUARDED_NODE = replace(
     packages=f"{NODE.packages} firewalld ufw",
     hooks=(*NODE.hooks, 'chroot "$1" systemctl disable firewalld ufw'),
 )
+# Privileged pods, such as NVIDIA's device plugin: a container's own devices are a list of a few.
+DEVICES_NODE = replace(NODE, flags=("--device-cgroup-rule", "a *:* rwm"))
 DATABASE_NODE = replace(
     NODE,
     name="wasinn-node-database",

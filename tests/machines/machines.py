@@ -157,7 +157,7 @@ def _start(scenario: Scenario, node: str, base: image.Image) -> bool:
     name = scenario.container(node)
     argv = [
         *("--name", name, "--hostname", node, "--network", scenario.network, "--ip", scenario.address(node)),
-        *(*scenario.labels, "-e", f"WASINN_GATEWAY={scenario.gateway}", *FLAGS),
+        *(*scenario.labels, "-e", f"WASINN_GATEWAY={scenario.gateway}", *FLAGS, *base.flags),
         *(flag for other in scenario.nodes for flag in ("--add-host", f"{other}:{scenario.address(other)}")),
         *(flag for short, place in VOLUMES.items() for flag in ("-v", f"{name}-{short}:{place}")),
     ]
