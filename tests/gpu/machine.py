@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 NAME = "wasinn-gpu-node1"
 ADDRESS = "10.213.5.11"
@@ -92,7 +92,8 @@ def unpack(parts: Path) -> None:
 
     ROOT.mkdir(parents=True, exist_ok=True)
     tar = subprocess.Popen(["tar", "-C", str(ROOT), "-xpf", "-"], stdin=subprocess.PIPE)
-    sink = cast("IO[bytes]", tar.stdin)
+    sink = tar.stdin
+    assert sink is not None
     whole = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
     for part in sorted(parts.glob("node.tar.zst.*")):
         with part.open("rb") as stream:

@@ -52,7 +52,8 @@ dpkg-deb --root-owner-group --build package "$PACKAGE"
 
 install -m 0755 bin/nvidia-device-plugin image/usr/bin/
 libraries=/lib/x86_64-linux-gnu # glibc's parts that the driver's own libraries ask for by name
-{ ldd bin/nvidia-device-plugin | grep -oE '/[^ ]+'; ls $libraries/lib{m.so.6,dl.so.2,pthread.so.0,rt.so.1}; } | while read -r library; do install -D "$library" "image/$library"; done
+{ ldd bin/nvidia-device-plugin | grep -oE '/[^ ]+'; ls $libraries/lib{m.so.6,dl.so.2,pthread.so.0,rt.so.1}; } \
+  | while read -r library; do install -D "$library" "image/$library"; done
 tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C image -cf "$ROOT" .
 
 rm -rf driver && mkdir driver
