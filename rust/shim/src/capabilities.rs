@@ -11,7 +11,8 @@
 use anyhow::{Context, Result};
 use caps::{CapSet, Capability, CapsHashSet};
 
-/// Takes away what execve(2) would have taken, and CAP_MKNOD. The calling thread is the process' only one.
+/// Takes away what execve(2) would have taken, and CAP_MKNOD: from the calling thread, which runs the module, and so from
+/// all that it starts. runwasi's own threads began before; they wait, with what the specification gives.
 pub fn settle() -> Result<()> {
     let read = |set| caps::read(None, set).context("capabilities cannot be read");
     // SAFETY: geteuid() cannot fail.
