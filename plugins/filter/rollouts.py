@@ -63,11 +63,15 @@ def _state(pod: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) 
         state = container.get("state") or {}
         ended = state.get("terminated") or last
         if ended:
-            why = ": ".join(filter(None, (ended.get("reason"), (ended.get("message") or "").strip())))
-            return f"ended with {ended.get('exitCode')} ({why}) and was restarted {container['restartCount']} times"
+            return f"ended with {ended.get('exitCode')} ({_why(ended)}) and was restarted {container['restartCount']} times"
         if waiting := state.get("waiting"):
-            return f"waits ({': '.join(filter(None, (waiting.get('reason'), waiting.get('message'))))})"
+            return f"waits ({_why(waiting)})"
     return f"is {pod['status'].get('phase')}, but not ready"
+
+
+def _why(state: Mapping[str, Any]) -> str:
+    """Reason and message of a container's state, as far as there are any."""
+    return ": ".join(filter(None, (state.get("reason"), (state.get("message") or "").strip())))
 
 
 class FilterModule:

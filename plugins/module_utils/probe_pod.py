@@ -32,6 +32,8 @@ WATCH_SECONDS = 0.3
 PATIENCE = 6.0
 #: Last lines of a pod's log that are read: the answer comes after what llama.cpp says.
 LOG_LINES = 1000
+#: Bytes of these lines that are read.
+LOG_BYTES = 1024 * 1024
 #: Reasons of a container that waits and of a pod's conditions that pass by themselves or tell nothing.
 USUAL = ("ContainerCreating", "PodInitializing", "ContainersNotReady", "ContainersNotInitialized", "PodCompleted")
 
@@ -244,7 +246,7 @@ class Pod:
         elif pod["status"].get("phase") == "Failed":
             outcome.code = 1  # it never had a container
         if statuses(pod) and "waiting" not in statuses(pod)[0]["state"]:
-            outcome.stdout = self.api.text(f"{path}/log", tailLines=str(LOG_LINES))
+            outcome.stdout = self.api.text(f"{path}/log", tailLines=str(LOG_LINES), limitBytes=str(LOG_BYTES))
         if outcome.code != 0:
             said = list(dict.fromkeys([*said, *self._warnings(name)]))
             outcome.stderr = "\n".join(said)
