@@ -59,7 +59,7 @@ import() {
 k3s=/usr/local/bin/k3s
 until $k3s ctr -a /run/k3s/containerd/containerd.sock version >/dev/null 2>&1; do sleep 0.5; done
 for image in /var/tmp/stage/artifacts/images/*; do
-  $k3s ctr -a /run/k3s/containerd/containerd.sock -n k8s.io images import "$image" >/dev/null
+  $k3s ctr -a /run/k3s/containerd/containerd.sock -n k8s.io images import --all-platforms "$image" >/dev/null
 done
 rm -r /var/tmp/stage
 END

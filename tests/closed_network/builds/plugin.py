@@ -9,6 +9,8 @@ llama.cpp's sources come from the PyPI archive of llama-cpp-python, which vendor
 
 from __future__ import annotations
 
+from tests.closed_network.context import Context
+
 LLAMA = "llama-cpp-python==0.2.90"
 LLAMA_SHA256 = "419b041c62dbdb9f7e67883a6ef2f247d583d08417058776be0bff05b4ec9e3d"
 VERSION = "0.14.1"
@@ -21,13 +23,19 @@ DESCRIPTION = f"WASI-NN plugin on llama.cpp ({LLAMA})"
 INPUTS = ("tests/closed_network/builds/plugin.py", "tests/closed_network/plugin")
 NEEDS = ()
 
-SCRIPT = r"""
+#: llama.cpp's sources at ``$source``, of the archive that :func:`llama` names.
+UNPACK = r"""
 source=/build/llama-source
 if [ "$(cat $source/.sha256 2>/dev/null)" != "$LLAMA_SHA256" ]; then
   rm -rf $source.new $source && mkdir $source.new
   tar -C $source.new --strip-components=1 -xzf "/build/$LLAMA_ARCHIVE"
   echo "$LLAMA_SHA256" > $source.new/.sha256 && mv $source.new $source
 fi
+"""
+
+SCRIPT = (
+    UNPACK
+    + r"""
 make_plugin() { # folder, API version or nothing, archive
   cmake -S /src/tests/closed_network/plugin -B /build/cmake -G Ninja -DCMAKE_BUILD_TYPE=Release \
     -DLLAMA_SOURCE=$source/vendor/llama.cpp -DLLAMA_RELEASE="$LLAMA_RELEASE" -DPLUGIN_API_VERSION="$2"
@@ -43,6 +51,7 @@ if ldd /build/plugin/libwasmedgePluginWasiNN.so | grep -E 'libstdc|libgomp|libll
   echo "The plugin must link llama.cpp and libstdc++ statically." >&2; exit 1
 fi
 """
+)
 
 
 def archive(version: str) -> str:
@@ -50,12 +59,16 @@ def archive(version: str) -> str:
     return f"WasmEdge-plugin-wasi_nn-ggml-{version}-manylinux_2_28_x86_64.tar.gz"
 
 
-def build(ctx) -> None:
-    """Build the plugin once for each API version, and publish the archives."""
+def llama(ctx: Context) -> dict[str, str]:
+    """Download llama.cpp's sources; what :data:`UNPACK` wants to know of them."""
     source = ctx.pip_download(f"{LLAMA} --hash=sha256:{LLAMA_SHA256}", sdist=True)
+    return {"LLAMA_ARCHIVE": str(source.relative_to(ctx.work)), "LLAMA_SHA256": LLAMA_SHA256}
+
+
+def build(ctx: Context) -> None:
+    """Build the plugin once for each API version, and publish the archives."""
     env = {
-        "LLAMA_ARCHIVE": str(source.relative_to(ctx.work)),
-        "LLAMA_SHA256": LLAMA_SHA256,
+        **llama(ctx),
         "LLAMA_RELEASE": LLAMA,
         "ARCHIVE": archive(VERSION),
         "ARCHIVE_OF": archive("%s"),

@@ -31,13 +31,9 @@ INPUTS = (*plugin.INPUTS, "tests/closed_network/builds/wasmedge.py")
 NEEDS = ("wasmedge",)
 ON_DEMAND = True
 
-SCRIPT = r"""
-source=/build/llama-source
-if [ "$(cat $source/.sha256 2>/dev/null)" != "$LLAMA_SHA256" ]; then
-  rm -rf $source && mkdir $source
-  tar -C $source --strip-components=1 -xzf "/build/$LLAMA_ARCHIVE"
-  echo "$LLAMA_SHA256" > $source/.sha256
-fi
+SCRIPT = (
+    plugin.UNPACK
+    + r"""
 cuda=/build/cuda/nvidia/cu13
 if [ "$(cat /build/cuda/.wheels 2>/dev/null)" != "$WHEELS" ]; then
   rm -rf /build/cuda && mkdir /build/cuda
@@ -61,15 +57,14 @@ ninja -C /build/cmake wasmedgePluginWasiNN
 mkdir -p /build/plugin && install -m 0755 /build/cmake/libwasmedgePluginWasiNN.so /build/plugin/
 tar --mtime=@0 --owner=0 --group=0 --numeric-owner -C /build/plugin -cf - libwasmedgePluginWasiNN.so | gzip -n -6 > "/build/$ARCHIVE"
 """
+)
 
 
 def build(ctx: Context) -> None:
     """Build the plugin and publish it, and WasmEdge itself under the name that belongs to it."""
-    source = ctx.pip_download(f"{plugin.LLAMA} --hash=sha256:{plugin.LLAMA_SHA256}", sdist=True)
     wheels = [ctx.pip_download(f"{name}=={version}") for name, version in TOOLKIT.items()]
     env = {
-        "LLAMA_ARCHIVE": str(source.relative_to(ctx.work)),
-        "LLAMA_SHA256": plugin.LLAMA_SHA256,
+        **plugin.llama(ctx),
         "LLAMA_RELEASE": plugin.LLAMA,
         "WHEELS": " ".join(str(wheel.relative_to(ctx.work)) for wheel in wheels),
         "ARCHITECTURES": ARCHITECTURES,
