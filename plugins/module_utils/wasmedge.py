@@ -27,7 +27,8 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.loader import Closu
 from ansible_collections.wasinn.cluster.plugins.module_utils.plugin_descriptor import library_version, read_descriptor
 from ansible_collections.wasinn.cluster.plugins.module_utils.shim_config import ShimConfigError, read_shim_config
 
-#: Plugin API version of each libwasmedge that was read or measured; a version not named here is not judged.
+#: Plugin API version of each libwasmedge that was read or measured; a version not named here is not judged. Which of them have
+#: builds that a node may get stands in wasmedge_builds.py.
 PLUGIN_API = {"0.14.0": 3, "0.14.1": 4, "0.17.0": 5, "0.17.1": 5}
 
 #: Backend -> bytes its code cannot do without, looked for in the plugin and in the libraries beside it.

@@ -4,9 +4,12 @@
 
 """Which of upstream's builds of WasmEdge and its WASI-NN/GGML plugin a node gets: one table, and the choice from it.
 
+Its versions are those whose plugin API is known (PLUGIN_API in wasmedge.py) and that the shim works with (LINES in
+rust/shim/src/engine.rs), so neither 0.15 nor 0.16.
+
 Where a build's name comes from stands at its line; those of CUDA were not seen in a release's own list yet. Left out for
 want of any source: 0.14.0, CUDA builds for aarch64 (there is none with CUDA 11: WasmEdge #3885), CUDA and noavx builds of
-0.15 and newer. manylinux2014 is for a glibc older than the runtime needs.
+0.17. manylinux2014 is for a glibc older than the runtime needs.
 """
 
 from __future__ import annotations
@@ -38,9 +41,9 @@ CPU_FLAGS = {"x86_64": ("avx", "avx2", "fma", "f16c")}
 
 @dataclass(frozen=True)
 class Build:
-    """A published plugin: *line* is the beginning of the versions that have it."""
+    """A published plugin."""
 
-    line: str
+    version: str
     variant: str
     platform: str
     machines: tuple[str, ...]
@@ -57,10 +60,9 @@ BUILDS = (
     # Not confirmed: the names that upstream's utils/install_v2.sh makes for 0.14.1.
     Build("0.14.1", "cuda12", "ubuntu20.04", X86_64),
     Build("0.14.1", "cuda11", "ubuntu20.04", X86_64),
-    # utils/install_v2.sh and .github/workflows/matrix-extensions.json; 0.15.0 and 0.16.2 in other projects' tests too.
-    Build("0.15", "cpu", "manylinux_2_28", MACHINES),
-    Build("0.16", "cpu", "manylinux_2_28", MACHINES),
-    Build("0.17", "cpu", "manylinux_2_28", MACHINES),
+    # utils/install_v2.sh and .github/workflows/matrix-extensions.json.
+    Build("0.17.0", "cpu", "manylinux_2_28", MACHINES),
+    Build("0.17.1", "cpu", "manylinux_2_28", MACHINES),
 )
 
 
@@ -111,9 +113,9 @@ def choose(version: str, wanted: str, node: Node) -> Choice:
     if wanted == "own":
         own = Build(version, "own", "manylinux_2_28", (node.machine,))
         return _choice(version, own, node, "artifacts_urls names the plugin")
-    published = [build for build in BUILDS if _is_of(version, build.line)]
+    published = [build for build in BUILDS if build.version == version]
     if not published:
-        known = ", ".join(dict.fromkeys(build.line for build in BUILDS))
+        known = ", ".join(dict.fromkeys(build.version for build in BUILDS))
         raise NoBuild(
             f"The builds of WasmEdge {version} are not known; those of {known} are.",
             "Set artifacts_versions.wasmedge to one of these, or name the plugin in artifacts_urls.wasmedge_plugin_ggml.",
@@ -135,10 +137,6 @@ def choose(version: str, wanted: str, node: Node) -> Choice:
         f"{'; '.join(reasons)}.",
         _remedy(version, wanted, node, published),
     )
-
-
-def _is_of(version: str, line: str) -> bool:
-    return version == line or (line.count(".") == 1 and version.startswith(f"{line}."))
 
 
 def _fits(build: Build, variant: str, node: Node) -> bool:
@@ -193,9 +191,11 @@ def _remedy(version: str, wanted: str, node: Node, published: Sequence[Build]) -
     if others and wanted != "auto":
         ways.append(f"set wasmedge_plugin_variant to {' or '.join(others)} (or auto)")
     able = [item for item in VARIANTS if wanted in ("auto", item) and not _lacks(node, item, wanted == item)]
-    lines = [item.line for item in BUILDS if item not in published and any(_fits(item, name, node) for name in able)]
-    if lines:
-        ways.append(f"set artifacts_versions.wasmedge to {' or '.join(dict.fromkeys(lines))}")
+    versions = [
+        item.version for item in BUILDS if item not in published and any(_fits(item, name, node) for name in able)
+    ]
+    if versions:
+        ways.append(f"set artifacts_versions.wasmedge to {' or '.join(dict.fromkeys(versions))}")
     ways.append("name a build of your own in artifacts_urls.wasmedge_plugin_ggml")
     text = ", or ".join(ways)
     return f"{text[0].upper()}{text[1:]}."

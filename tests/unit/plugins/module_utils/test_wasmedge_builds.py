@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from ansible_collections.wasinn.cluster.plugins.module_utils.wasmedge import PLUGIN_API
 from ansible_collections.wasinn.cluster.plugins.module_utils.wasmedge_builds import (
     BUILDS,
     NoBuild,
@@ -15,6 +17,8 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.wasmedge_builds imp
     choose,
     this_node,
 )
+
+from tests.lint.tree import REPO
 
 AVX2 = frozenset(("sse4_2", "avx", "avx2", "fma", "f16c"))
 OLD_CPU = frozenset(("sse4_2",))
@@ -41,8 +45,7 @@ def gpu(driver: str, machine: str = "x86_64", flags: frozenset[str] = AVX2) -> N
         ("0.14.1", "auto", gpu("540.4.0", "aarch64"), "-0.14.1-manylinux_2_28_aarch64", "no cuda12 build of 0.14.1"),
         ("0.14.1", "auto", RHEL8, "-0.14.1-manylinux_2_28_x86_64", "needs glibc 2.31, here is 2.28"),
         ("0.17.1", "auto", gpu("535.54.03"), "-0.17.1-manylinux_2_28_x86_64", "no cuda12 build of 0.17.1 for x86_64"),
-        ("0.15.0", "auto", PC, "-0.15.0-manylinux_2_28_x86_64", "the CPU has what it needs"),
-        ("0.16.2", "auto", ARM, "-0.16.2-manylinux_2_28_aarch64", "the CPU has what it needs"),
+        ("0.17.0", "auto", PC, "-0.17.0-manylinux_2_28_x86_64", "the CPU has what it needs"),
         ("0.14.1", "noavx", PC, "-noavx-0.14.1-ubuntu20.04_x86_64", "wasmedge_plugin_variant asks for it"),
         ("0.14.1", "cpu", gpu("535.54.03"), "-0.14.1-manylinux_2_28_x86_64", "asks for it"),
         ("0.14.1", "cuda12", PC, "-cuda-0.14.1-ubuntu20.04_x86_64", "asks for it"),  # the driver may come in this run
@@ -60,7 +63,15 @@ def test_choice(version: str, wanted: str, node: Node, plugin: str, reason: str)
 @pytest.mark.parametrize(
     ("version", "wanted", "node", "cause", "remedy"),
     [
-        ("0.13.5", "auto", PC, "WasmEdge 0.13.5 are not known", "Set artifacts_versions.wasmedge to one of these"),
+        (
+            "0.13.5",
+            "auto",
+            PC,
+            "those of 0.14.1, 0.17.0, 0.17.1 are.",
+            "Set artifacts_versions.wasmedge to one of these",
+        ),
+        ("0.16.2", "auto", PC, "WasmEdge 0.16.2 are not known", "Set artifacts_versions.wasmedge to one of these"),
+        ("0.17", "auto", PC, "WasmEdge 0.17 are not known", "Set artifacts_versions.wasmedge to one of these"),
         ("0.14.10", "auto", PC, "WasmEdge 0.14.10 are not known", "Set artifacts_versions.wasmedge"),
         ("0.17.1", "auto", OLD_PC, "no noavx build of 0.17.1", "Set artifacts_versions.wasmedge to 0.14.1, or name"),
         ("0.17.1", "cuda12", gpu("535.54.03"), "no cuda12 build of 0.17.1", "wasmedge_plugin_variant to cpu (or auto)"),
@@ -85,7 +96,14 @@ def test_every_build_can_be_chosen_but_those_that_another_one_replaces() -> None
     nodes = [PC, ARM, OLD_PC, gpu("535.54.03"), gpu("470.256.02")]
     chosen = {choose("0.14.1", "auto", node).plugin for node in nodes}
     assert len(chosen) == 5
-    assert len({(build.line, build.variant, build.platform) for build in BUILDS}) == len(BUILDS)
+    assert len({(build.version, build.variant, build.platform) for build in BUILDS}) == len(BUILDS)
+
+
+def test_shim_and_judge_know_every_version_that_is_offered() -> None:
+    engine = (REPO / "rust/shim/src/engine.rs").read_text()
+    lines = dict(re.findall(r'\("([\d.]+)", (\d+)\)', engine.partition("const LINES")[2].partition("\n")[0]))
+    for version in {build.version for build in BUILDS}:
+        assert [int(api) for line, api in lines.items() if version.startswith(line)] == [PLUGIN_API[version]]
 
 
 def test_this_node(tmp_path: Path) -> None:
