@@ -169,7 +169,8 @@ class Program:
         env = {"WASMEDGE_PLUGIN_PATH": self.plugin_dir} if self.plugin_dir else {}
         if not os.path.isfile(self.module):
             cause = f"There is no probe module {self.module}."
-            return Outcome(command, findings=[finding("probe_module", cause, "Run the role wasinn.cluster.shim.")])
+            remedy = "Run the role wasinn.cluster.verify, which brings it."
+            return Outcome(command, findings=[finding("probe_module", cause, remedy)])
         return execute(command, question.timeout, env, process_peak)
 
 

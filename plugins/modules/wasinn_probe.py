@@ -88,7 +88,7 @@ options:
     type: str
     default: ''
   module:
-    description: The probe module, for O(mode=wasmedge).
+    description: The probe module, for O(mode=wasmedge). The role P(wasinn.cluster.verify#role) brings it to each node.
     type: path
     default: /opt/wasinn/probe/wasinn-probe.wasm
   wasmedge_dir:

@@ -28,7 +28,6 @@ PROBE = json.dumps(
     {
         "model": "/var/lib/wasinn/models/SmolLM2-135M-Instruct.Q4_1.gguf",
         "mode": "wasmedge",
-        "module": "/opt/wasinn/mirror/github.com/wasinn/wasinn.cluster/releases/download/v0.1.0/wasinn-probe-0.1.0.wasm",
         "max_tokens": 100,
         "device": "GPU",
     }

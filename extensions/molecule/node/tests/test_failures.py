@@ -36,7 +36,7 @@ SHIM = "/usr/local/bin/containerd-shim-wasmedge-v1"
 CONFIG = "/etc/wasinn/shim.toml"
 BROKEN = "/opt/wasinn-broken"
 COPY = f"{BROKEN}/wasmedge"
-MODULE = f"{BROKEN}/probe.wasm"
+MODULE = "/opt/wasinn/probe/wasinn-probe.wasm"  # where role verify puts it, and wasinn_probe looks for it
 PLUGIN = "libwasmedgePluginWasiNN.so"
 LIBSTDCXX = "/usr/lib/x86_64-linux-gnu/libstdc++.so.6"
 #: vphaddbw %xmm0,%xmm0 of AMD's XOP, which no CPU since Zen has: an instruction set that a build took for granted.
@@ -52,7 +52,7 @@ class Machine:
 
     def module(self, **arguments) -> list[dict[str, str]]:
         """The findings of the module wasinn_probe."""
-        words = {"model": self.model, "ctr": ["ctr"], "fail_on_findings": False, "module": MODULE, **arguments}
+        words = {"model": self.model, "ctr": ["ctr"], "fail_on_findings": False, **arguments}
         answer = self.host.ansible("wasinn.cluster.wasinn_probe", json.dumps(words), check=False)
         found: list[dict[str, str]] = answer["findings"]
         return found
@@ -106,14 +106,12 @@ def patch(file: Path, elf: Elf, address: int, code: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def machine(host) -> Iterator[Machine]:
-    """The machine with a copy of its WasmEdge (hard links, which a new file breaks) and the probe's module."""
+    """The machine with a copy of its WasmEdge (hard links, which a new file breaks)."""
     model = host.check_output("find /var/lib/wasinn/models -name '*.gguf' | head -1")
     images = host.check_output("ctr --namespace wasinn images list --quiet").split()
     (image,) = [name for name in images if "/probe:" in name]
     host.check_output(f"rm -rf {BROKEN} && mkdir {BROKEN} && cp -al $(readlink -f {ACTIVE}) {COPY}")
-    found = Machine(host, model, image)
-    found.put(place(MIRROR, f"{recipe.RELEASE}/wasinn-probe-{recipe.VERSION}.wasm"), MODULE)
-    yield found
+    yield Machine(host, model, image)
     host.run(f"rm -rf {BROKEN}")
 
 

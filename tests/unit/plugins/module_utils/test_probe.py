@@ -186,7 +186,9 @@ def test_program_or_module_missing(program: Program, question: Question) -> None
     os.unlink(program.wasmedge)
     assert only(report(program.ask(question), question))["check"] == "program_missing"
     os.unlink(program.module)
-    assert only(report(program.ask(question), question))["check"] == "probe_module"
+    item = only(report(program.ask(question), question))
+    assert item["check"] == "probe_module"
+    assert "wasinn.cluster.verify" in item["remedy"]
 
 
 def test_timeout_ends_the_whole_group(tmp_path: Path, monkeypatch, question: Question) -> None:
