@@ -24,6 +24,8 @@ from tests.machines import engine, machines
 from tests.machines.scenario import KNOWN, Scenario, variable
 from tests.machines.shell import CACHE, REPO
 
+from .sick import Sick
+
 Say = Callable[[str], None]
 RunPlaybook = Callable[..., playbook.Result]
 
@@ -120,32 +122,26 @@ def on(scenario: Scenario) -> Callable[..., subprocess.CompletedProcess[str]]:
     return partial(machines.run_on, scenario)
 
 
+@pytest.fixture(scope="module")
+def sick(scenario: Scenario, run_playbook: RunPlaybook, on: Callable[..., object], inventory: Path, say: Say) -> Sick:
+    """Bare machines to break, with an inventory of their own."""
+    machines.renew(scenario, say)
+    return Sick(scenario, run_playbook, on, inventory)
+
+
+# Each role, then the whole; what is wanted less often comes after them, the quickest first.
+FIRST = ("test_machines", "test_crates", "test_openai", "test_molecule", "test_journey", "test_serving")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each role, then the whole, then what is wanted less often, the quickest first."""
-    order = [
-        "test_machines",
-        "test_crates",
-        "test_openai",
-        "test_molecule",
-        "test_journey",
-        "test_serving",
-        "test_firewalls",
-        "test_scale",
-        "test_build",
-        "test_gpu",
-        "test_distributions",
-        "test_faults",
-        "test_existing",
-        "test_rancher",
-        "test_shapes",
-        "test_datastore",
-        "test_databases",
-        "test_snapshots",
-        "test_life",
-        "test_servers",
-    ]
+    """The modules of ``FIRST`` in their order, then the others by their minutes."""
+
+    def place(item: pytest.Item) -> tuple[int, float, str]:
+        module, slow = item.path.stem, item.get_closest_marker("slow")
+        return (FIRST.index(module), 0, "") if module in FIRST else (len(FIRST), slow.args[0] if slow else 0, module)
+
     here = [item for item in items if item.path.parent == Path(__file__).parent]
-    here.sort(key=lambda item: order.index(item.path.stem))
+    here.sort(key=place)
     items[:] = [item for item in items if item not in here] + here
 
 

@@ -1,13 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two machines to break and to mend: faults that are really there while a context lasts, and mirrors that fail."""
+"""Two machines to break and to mend: faults that are really there while a context lasts, and mirrors that fail.
+
+docs/faults.md is the list of what the modules test_faults_… do with them.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -15,10 +20,16 @@ from typing import Any
 import yaml
 
 from tests.closed_network import serve
+from tests.closed_network.context import MIRROR
+from tests.closed_network.layout import place
 from tests.demo import playbook
+from tests.machines.scenario import Scenario
 
 from .cluster import Cluster
+from .test_journey import MODEL, MODEL_URL
 
+NOBODY = "no-such-name.invalid"
+WASMEDGE_FILE = "WasmEdge-0.14.1"
 # A master connection that outlives its run would hide what is wrong with the next one's.
 FRESH_SSH = {"ANSIBLE_SSH_ARGS": "-o ControlMaster=no -o ControlPath=none -o ConnectTimeout=5"}
 JOIN = """\
@@ -32,11 +43,22 @@ JOIN = """\
 
 
 class Sick(Cluster):
-    """The cluster with an inventory of its own: node1 a server, node2 an agent, whatever else a test adds."""
+    """The cluster with an inventory of its own: node1 a server, node2 an agent, whatever else a test adds; one small model."""
 
-    folder: Path
-    hosts: dict[str, Any]
-    join: Path
+    def __init__(
+        self, scenario: Scenario, run_playbook: Callable[..., playbook.Result], on: Callable[..., Any], inventory: Path
+    ) -> None:
+        self.folder = inventory.parent / "faults"
+        super().__init__(scenario, partial(run_playbook, inventory=self.folder), on)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "group_vars").mkdir(parents=True)
+        variables = yaml.safe_load((inventory / "group_vars" / "k3s_cluster.yml").read_text(encoding="utf-8"))
+        variables["models_catalogue"] = [model for model in variables["models_catalogue"] if model["name"] == MODEL]
+        (self.folder / "group_vars" / "k3s_cluster.yml").write_text(yaml.safe_dump(variables), encoding="utf-8")
+        self.hosts: dict[str, Any] = yaml.safe_load((inventory / "hosts.yml").read_text(encoding="utf-8"))
+        self.join = self.folder / "join.yml"
+        self.join.write_text(JOIN, encoding="utf-8")
+        self.write()
 
     def write(self, agents: Mapping[str, Any] | None = None, **node2: Any) -> None:
         """The inventory with these variables of node2, and these machines beside it."""
@@ -146,3 +168,10 @@ def failing(about: str, way: str) -> Iterator[tuple[str, list[str]]]:
             yield url, served
         finally:
             over.set()
+
+
+def seed(cache: Path) -> None:
+    """The model in a cache, so that only what fails is asked for."""
+    target = cache / MODEL_URL.removeprefix("https://")
+    target.parent.mkdir(parents=True)
+    target.symlink_to(place(MIRROR, MODEL_URL))
