@@ -25,14 +25,13 @@ def k3s_settings_findings(
     tokens: Iterable[str] = ("", ""),
 ) -> list[dict[str, str]]:
     """Return what is wrong with a node's settings, C(own), in a cluster with those of its servers, as findings."""
-    token, agent_token = tokens
     return [
         *network_findings(cluster, own, list(nodes)),
         *check.datastore_findings(cluster),
         *check.backend_findings(cluster),
         *check.node_findings(own),
         *check.registry_findings(registries or {}),
-        *check.token_findings(token, agent_token),
+        *check.token_findings(*tokens),
         *(check.lasting_findings(before, own) if before else []),
     ]
 

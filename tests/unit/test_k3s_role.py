@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -222,6 +223,85 @@ def test_a_setting_that_the_role_decides_is_refused_with_what_to_set_instead(pla
         "Remedy: for data-dir mount or bind the other place at /var/lib/rancher; for node-label set k3s_node_labels."
         in " ".join(output.split())
     )
+
+
+OWN = f"K10{'0' * 64}::server:own-secret"
+RESTORE_CHECK = """
+- hosts: s1
+  gather_facts: false
+  vars: {artifacts_versions: {k3s: v1.34.4+k3s1}}
+  tasks:
+    - ansible.builtin.import_role: {name: wasinn.cluster.k3s, tasks_from: restore_check}
+"""
+
+
+@pytest.fixture(scope="module")
+def living(tmp_path_factory):
+    """The data directory of a server that has a token."""
+    folder = tmp_path_factory.mktemp("living")
+    (folder / "server").mkdir()
+    (folder / "server" / "token").write_text(f"{OWN}\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("token", "more", "refused"),
+    [
+        ("other-secret", {}, True),
+        (OWN.replace("own", "other"), {}, True),
+        ("own-secret", {}, False),
+        (OWN, {}, False),
+        ("", {}, False),
+        ("other-secret", {"k3s_restore_snapshot": "on-demand-s1-1700000000"}, False),
+    ],
+    ids=["another", "another in full", "its own", "its own in full", "none", "of a snapshot's time"],
+)
+def test_a_living_server_gets_no_other_token(play, living, token, more, refused):
+    status, output, _work = play(PREFLIGHT, __k3s_data_dir=str(living), k3s_token=token, **more)
+    flat = " ".join(output.split())
+    assert (status != 0) is refused, output
+    assert ("s1: k3s_token is not the token that this server has" in flat) is refused
+    assert ("Remedy: Take k3s_token out of the inventory" in flat) is refused
+    assert "own-secret" not in output
+    assert "other-secret" not in output
+
+
+@pytest.fixture
+def backup(tmp_path):
+    """``backup(token) -> folder``: what playbook backup makes."""
+
+    def make(token: str) -> Path:
+        facts = {"k3s": "v1.34.4+k3s1", "sha256": hashlib.sha256(b"saved").hexdigest()}
+        for name, text in (("token", f"{token}\n"), ("snapshot", "saved"), ("backup.json", json.dumps(facts))):
+            (tmp_path / name).write_text(text)
+        return tmp_path
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("token", "cause"),
+    [
+        ("own-secret", ""),
+        ("", ""),
+        ("other-secret", "s1: k3s_token is not the backup's, with which alone the restored state opens. Remedy: take"),
+    ],
+    ids=["the backup's", "none", "another"],
+)
+def test_a_backup_is_not_restored_beside_another_token(play, living, backup, token, cause):
+    status, output, _work = play(
+        RESTORE_CHECK, __k3s_data_dir=str(living), k3s_restore_from=str(backup(OWN)), k3s_token=token
+    )
+    assert (status != 0) is bool(cause), output
+    assert cause in " ".join(output.split())
+    assert "own-secret" not in output
+
+
+def test_a_backup_of_another_cluster_is_refused_by_a_sentence(play, living, backup):
+    folder = backup(OWN.replace("0", "1"))
+    status, output, _work = play(RESTORE_CHECK, __k3s_data_dir=str(living), k3s_restore_from=str(folder))
+    assert status != 0
+    assert "s1 is a server of another cluster than the backup's. Remedy: " in " ".join(output.split())
 
 
 def test_an_address_by_ipv6_is_in_brackets(shaped):

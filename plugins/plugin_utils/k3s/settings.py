@@ -110,11 +110,18 @@ def registry_findings(registries: Mapping[str, Any]) -> Iterator[Finding]:
             yield say(f"the settings of {name} are auth and tls, not {', '.join(sorted(map(str, extra)))}")
 
 
-def token_findings(token: str, agent_token: str) -> Iterator[Finding]:
-    """The agents' token beside the servers'."""
+def token_findings(token: str, agent_token: str, has: str = "") -> Iterator[Finding]:
+    """The servers' token beside the one that a server *has*, and the agents' beside the servers'."""
+    if token and has and _secret(token) != _secret(has):
+        yield finding(
+            "k3s_token",
+            "k3s_token is not the token that this server has, and k3s would not start with it.",
+            "Take k3s_token out of the inventory, since the servers keep their token themselves, or set it to the cluster's own, "
+            "which is in /var/lib/rancher/k3s/server/token there; wasinn.cluster.rotate gives the cluster another one.",
+        )
     if not agent_token:
         return
-    if token and agent_token.rpartition(":")[2] == token.rpartition(":")[2]:
+    if token and _secret(agent_token) == _secret(token):
         yield finding(
             "k3s_agent_token",
             "k3s_agent_token is the same as k3s_token, so that an agent could join as a server.",
@@ -126,6 +133,11 @@ def token_findings(token: str, agent_token: str) -> Iterator[Finding]:
             "k3s_agent_token is too short, or has blanks or colons in it.",
             "Give the secret alone, of at least 8 characters, such as the output of openssl rand -hex 16.",
         )
+
+
+def _secret(token: str) -> str:
+    """What is left of ``K10<hash of the authorities>::<user>:<secret>``, which is also given alone."""
+    return token.strip().rpartition(":")[2]
 
 
 def lasting_findings(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Finding]:

@@ -144,6 +144,21 @@ def test_the_agents_token(token, agents, count):
 
 
 @pytest.mark.parametrize(
+    ("token", "has", "count"),
+    [
+        ("secret", "K10abc::server:secret\n", 0),
+        ("K10abc::server:secret", "K10abc::server:secret", 0),
+        ("", "K10abc::server:secret", 0),
+        ("secret", "", 0),
+        ("other", "K10abc::server:secret", 1),
+        ("K10abc::server:other", "K10abc::server:secret", 1),
+    ],
+)
+def test_the_token_that_a_server_has(token, has, count):
+    assert found(tokens=[token, "", has]) == ["k3s_token"] * count
+
+
+@pytest.mark.parametrize(
     ("before", "after", "count"),
     [
         ({}, {"secrets-encryption": True}, 0),
