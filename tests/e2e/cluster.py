@@ -54,9 +54,11 @@ class Cluster:
 
         return self._run_playbook(name, say=watch, started=child.append, new_session=True)
 
-    def run(self, node: str, line: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, node: str, line: str, check: bool = True, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run a shell line as root on a machine."""
-        return self._on(node, line, check=check)
+        return self._on(node, line, check=check, stdin=stdin)
 
     def snapshot(self, node: str) -> Snapshot:
         """What the machine looks like now."""

@@ -7,6 +7,7 @@ The tests build on each other. The first failure skips the rest, since each leav
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from tests.closed_network.context import MIRROR
 from tests.closed_network.layout import place
@@ -38,7 +40,7 @@ WASMEDGE = "https://github.com/WasmEdge/WasmEdge/releases/download"
 OLD_PLUGIN = f"{WASMEDGE}/0.14.0/WasmEdge-plugin-wasi_nn-ggml-0.14.0-manylinux_2_28_x86_64.tar.gz"
 RUNWASI = "https://github.com/containerd/runwasi/releases/download"
 STATIC_SHIM = f"{RUNWASI}/containerd-shim-wasmedge/v0.6.0/containerd-shim-wasmedge-x86_64-linux-musl.tar.gz"
-
+READ = "/etc /opt /root /run /tmp /var/lib/rancher /var/lib/wasinn"  # where anything of the cluster lies
 
 pytestmark = pytest.mark.in_order
 
@@ -182,6 +184,22 @@ def test_secrets_are_readable_by_root_alone(cluster):
             cluster.run(node, "find /opt/wasinn /etc/wasinn /var/lib/wasinn /etc/rancher -perm -002 ! -type l").stdout
             == ""
         )
+
+
+def test_no_file_that_others_may_read_holds_a_secret(cluster):
+    """Every token and the administrator's key, in each of their forms; a file that does hold them shows that the search finds it."""
+    tokens = cluster.run("node1", "cat /var/lib/rancher/k3s/server/*token").stdout.split()
+    (user,) = yaml.safe_load(cluster.kubeconfig.read_text(encoding="utf-8"))["users"]
+    key = user["user"]["client-key-data"]
+    secrets = {token.rpartition(":")[2] for token in tokens} | {key, base64.b64decode(key).decode().splitlines()[1]}
+    assert min(map(len, secrets)) > 16
+    search = (
+        "umask 077 && cat >/tmp/secrets && install -m 644 /tmp/secrets /tmp/found; "
+        f"find {READ} -type f -perm -004 -size +0 -size -1024k -exec grep -lFf /tmp/secrets {{}} + ; rm /tmp/secrets /tmp/found"
+    )
+    for node in cluster.nodes:
+        found = cluster.run(node, search, stdin="\n".join(sorted(secrets))).stdout.split()
+        assert found == ["/tmp/found"], node
 
 
 def test_a_restart_of_k3s_keeps_the_model_running(cluster):
