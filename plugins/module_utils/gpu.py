@@ -30,6 +30,8 @@ LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/nvidia/current", 
 #: The fifth byte is the value, after four of attributes.
 SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 LABEL = "wasinn.cluster/gpu."
+#: Findings that stay when the driver's packages are installed.
+NOT_MENDED = ("gpu_nouveau", "gpu_secure_boot")
 
 
 class SmiError(Exception):
@@ -199,7 +201,8 @@ def judge(told: Mapping[str, Any], required: bool, installing: bool = False) -> 
         return [finding("gpu_missing", cause, remedy)]
     installed = told["driver"]
     if not installed["loaded"]:
-        return [] if installing else [_not_loaded(installed)]
+        found = _not_loaded(installed)
+        return [found] if not installing or found["check"] in NOT_MENDED else []
     if installed["library"] and installed["library"] != installed["kernel"]:
         cause = f"The loaded NVIDIA kernel module is {installed['kernel']}, but the driver's libraries are {installed['library']}."
         remedy = "Reboot the machine; the driver was updated while its old module was loaded."
@@ -213,6 +216,17 @@ def judge(told: Mapping[str, Any], required: bool, installing: bool = False) -> 
         remedy = "Install the driver's tools of the same version (nvidia-smi, libnvidia-ml), or look at dmesg for NVRM's lines."
         return [finding("gpu_smi", cause, remedy)]
     return []
+
+
+def warnings(told: Mapping[str, Any], installing: bool) -> list[str]:
+    """What may keep a driver that is about to be installed from being loaded: nobody knows its signature before it is there."""
+    installed = told.get("driver", {})
+    if not (installing and installed and installed["secure_boot"]) or installed["module_there"]:
+        return []
+    return [
+        "Secure boot is on, so the kernel will refuse the NVIDIA module if its packages build one that is not signed with an enrolled key. "
+        "Remedy: name packages of signed modules in gpu_driver_packages, enrol DKMS' key by mokutil --import before, or switch secure boot off."
+    ]
 
 
 def _not_loaded(installed: Mapping[str, Any]) -> Finding:

@@ -25,7 +25,9 @@ options:
     type: bool
     default: false
   installing:
-    description: Whether the driver is about to be installed, so that a missing one is no finding.
+    description:
+      - Whether the driver is about to be installed, so that a missing one is no finding. What packages do not mend stays one,
+        such as nouveau, and secure boot is warned of.
     type: bool
     default: false
   fail_on_findings:
@@ -120,6 +122,8 @@ def main() -> None:
 
     told = gpu.look("/", run)
     findings = gpu.judge(told, params["required"], params["installing"])
+    for text in gpu.warnings(told, params["installing"]):
+        module.warn(text)
     if params["fail_on_findings"] and findings:
         module.fail_json(msg=sentence(findings), findings=findings)
     module.exit_json(changed=False, gpu=told, labels=gpu.labels(told), findings=findings)

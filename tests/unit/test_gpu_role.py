@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from pathlib import Path
 
 import kubernetes_validate
@@ -75,3 +77,50 @@ def test_a_failing_tool_leaves_the_old_one(refresh, tmp_path, text, code):
     assert refresh(text, code).returncode != 0
     assert (tmp_path / "cdi" / "nvidia.yaml").read_text() == "one"
     assert [path.name for path in (tmp_path / "cdi").iterdir()] == ["nvidia.yaml"]
+
+
+PREFLIGHT = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_vars: {file: "%s/defaults/main.yml"}
+    - ansible.builtin.include_vars: {file: "%s/vars/main.yml"}
+    - ansible.builtin.copy:
+        content: "{{ __gpu_findings | to_json }}"
+        dest: "%s"
+        mode: "0600"
+      vars:
+        ansible_facts: {distribution: %s, distribution_major_version: "9", os_family: RedHat, pkg_mgr: dnf, architecture: x86_64}
+        __gpu_info: {findings: [], gpu: {devices: [{address: "0000:00:06.0"}]}}
+        __gpu_programs: {results: [{stat: {exists: %s}}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("distribution", "toolkit", "settings", "found"),
+    [
+        ("Rocky", True, {}, {}),
+        ("Rocky", False, {}, {"gpu_repository_key": "gpu_toolkit_key_sha256"}),
+        ("Rocky", False, {"gpu_toolkit_key_sha256": "0" * 64}, {}),
+        ("Rocky", False, {"gpu_toolkit": False}, {}),
+        ("Rocky", False, {"gpu_toolkit_repository": {"rpm": ""}}, {}),
+        ("Rocky", True, {"gpu_driver": "distribution"}, {"gpu_driver_packages": "Rocky"}),
+        ("Rocky", True, {"gpu_driver": "distribution", "gpu_driver_packages": ["kmod-nvidia"]}, {}),
+        ("Fedora", True, {"gpu_driver": "nvidia"}, {"gpu_repository_key": "gpu_driver_nvidia_key_sha256"}),
+        ("Rocky", False, {"gpu_driver": "none"}, {}),
+    ],
+)
+def test_settings_that_are_missing_are_found_before_anything_changes(
+    exported, run, tmp_path, distribution, toolkit, settings, found
+):
+    role, said = exported.path / "roles" / "gpu", tmp_path / "said.json"
+    (tmp_path / "play.yml").write_text(PREFLIGHT % (role, role, said, distribution, json.dumps(toolkit)))
+    run(
+        *("ansible-playbook", "--inventory=localhost,", "--connection=local", tmp_path / "play.yml"),
+        f"--extra-vars={json.dumps({'ansible_python_interpreter': sys.executable, **settings})}",
+        ANSIBLE_COLLECTIONS_PATH=str(exported.path.parents[2]),
+    )
+    findings = json.loads(said.read_text())
+    assert {item["check"] for item in findings} == set(found)
+    for item in findings:
+        assert found[item["check"]] in item["cause"] and item["cause"].endswith(".") and item["remedy"].endswith(".")

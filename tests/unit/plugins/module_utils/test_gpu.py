@@ -212,11 +212,24 @@ def test_a_module_that_is_not_loaded(machine) -> None:
     machine.answers["modinfo -F"] = (0, "", "")
     assert machine.checks() == ["gpu_not_loaded"]
     machine.file(gpu.SECURE_BOOT, b"\x06\0\0\0\1")
-    assert machine.checks() == ["gpu_secure_boot"]
+    assert machine.checks() == machine.checks(installing=True) == ["gpu_secure_boot"]
     machine.answers["modinfo -F"] = (0, "Debian Secure Boot CA\n", "")
     assert machine.checks() == ["gpu_not_loaded"]
+    assert machine.checks(installing=True) == []
     machine.file("sys/module/nouveau/initstate", "live\n")
-    assert machine.checks() == ["gpu_nouveau"]
+    assert machine.checks() == machine.checks(installing=True) == ["gpu_nouveau"]
+
+
+def test_secure_boot_is_warned_of_before_a_driver_comes(machine) -> None:
+    def warned(installing: bool) -> int:
+        return len(gpu.warnings(gpu.look(str(machine.root), machine.run), installing))
+
+    machine.file(gpu.SECURE_BOOT, b"\x06\0\0\0\1")
+    assert warned(installing=True) == 0  # no GPU
+    machine.device("0000:00:1e.0")
+    assert (warned(installing=True), warned(installing=False)) == (1, 0)
+    machine.answers["modinfo -F"] = (0, "Debian Secure Boot CA\n", "")
+    assert warned(installing=True) == 0
 
 
 def test_a_driver_updated_below_its_module(machine) -> None:
