@@ -39,6 +39,15 @@ SIGNATURES = (
         source="OpenSSL; Kubernetes",
     ),
     Signature(
+        "api_datastore",
+        r"etcdserver: (?:no leader|leader changed|request timed out)|apiserver not ready|context deadline exceeded",
+        "The API at {url} gets no answer from its datastore.",
+        "See that k3s runs on more than half of the servers (journalctl -u k3s says what it waits for), and start it where it does not; "
+        "where so many are lost for good, bring the cluster back from a backup (wasinn.cluster.restore).",
+        "etcdserver: request timed out, possibly due to previous leader failure",
+        source="etcd, server/etcdserver/errors",
+    ),
+    Signature(
         "api_lookup",
         r"NameResolutionError|Name or service not known|Temporary failure in name resolution|nodename nor servname",
         "The controller finds no address for the name in {url}.",
@@ -48,9 +57,11 @@ SIGNATURES = (
     ),
     Signature(
         "api_unreachable",
-        r"Connection refused|Connection reset|timed out|No route to host|Network is unreachable|Max retries exceeded|RemoteDisconnected",
+        r"Connection refused|Connection reset|timed out|No route to host|Network is unreachable|Max retries exceeded|RemoteDisconnected"
+        r"|Timeout when waiting for",
         "The controller does not reach the API at {url}.",
-        "See that k3s_api_endpoint is an address of the API for the controller too, and that no firewall keeps it from that port.",
+        "See that k3s_api_endpoint is an address of the API for the controller too, that no firewall keeps it from that port, and that k3s "
+        "runs on more than half of the servers (journalctl -u k3s says what it waits for).",
         "Failed to establish a new connection: [Errno 111] Connection refused",
         source="urllib3",
     ),

@@ -61,7 +61,7 @@ def test_a_firewall_between_agent_and_server(sick, joined, scenario):
 
 
 def test_a_firewall_between_controller_and_api(sick, joined, scenario):
-    rule = f"{CHAIN} && nft add rule inet fault in ip saddr {scenario.gateway} tcp dport 6443 reject with tcp reset"
+    rule = f"{CHAIN} && nft add rule inet fault in ip saddr {scenario.gateway} tcp dport 6443 drop"
     with sick.broken("node1", rule, "nft delete table inet fault"):
         result = sick.play(str(sick.join), "--limit", "node1", extra={"k3s_join_timeout": 40})
     says(result, r"node1: The controller does not reach the API at https://\S+:6443\. Remedy: .*k3s_api_endpoint")
