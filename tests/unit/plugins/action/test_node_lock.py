@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.wasinn.cluster.plugins.module_utils import run_lock
 
+REPO = Path(__file__).parents[4]
 COLLECTIONS = Path(run_lock.__file__).parents[5]
 PLAY = """
 - hosts: all
@@ -44,6 +46,13 @@ ROLE = """
   any_errors_fatal: true
   tasks:
     - ansible.builtin.import_role: {name: wasinn.cluster.node, tasks_from: reach}
+"""
+FREE = """
+- hosts: all
+  gather_facts: false
+  module_defaults: {wasinn.cluster.node_lock: {path: "{{ path }}"}}
+  tasks:
+    - ansible.builtin.import_role: {name: wasinn.cluster.node, tasks_from: free}
 """
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -113,6 +122,34 @@ def test_the_second_run_is_refused_until_the_first_has_ended_or_was_killed(start
     assert "changed=0" in third.communicate(timeout=60)[0]
     assert third.returncode == 0
     assert not lock.exists()
+
+
+def test_who_only_looks_is_refused_until_the_other_has_ended_and_takes_nothing(start: Start, tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    first = start()
+    holder = working(first, lock)
+    (tmp_path / "play.yml").write_text(FREE)
+
+    looking = start()
+    said = looking.communicate(timeout=60)[0]
+    assert looking.returncode != 0
+    assert re.search(
+        rf"node: \[locked\] Another run works on this machine since .*, process {first.pid}\. Remedy: Wait", said
+    )
+    assert run_lock.look(str(lock), run_lock.Holder(), None, 3600) == holder
+
+    (tmp_path / "lock.end").touch()
+    first.communicate(timeout=60)
+    free = start()
+    assert free.communicate(timeout=60)[0].count("changed=0") == 1
+    assert free.returncode == 0
+    assert not lock.exists()
+
+
+@pytest.mark.parametrize("name", ["verify", "report"])
+def test_playbooks_that_judge_look_first(name: str) -> None:
+    plays = yaml.safe_load((REPO / "playbooks" / f"{name}.yml").read_text(encoding="utf-8"))
+    assert plays[0]["ansible.builtin.import_playbook"] == "wasinn.cluster.free"
 
 
 def test_a_machine_without_python_is_told_with_a_remedy(start: Start, tmp_path: Path) -> None:
