@@ -304,6 +304,47 @@ def test_a_backup_of_another_cluster_is_refused_by_a_sentence(play, living, back
     assert "s1 is a server of another cluster than the backup's. Remedy: " in " ".join(output.split())
 
 
+BACKUP = """
+- hosts: s1
+  gather_facts: false
+  vars: {artifacts_versions: {k3s: v1.34.4+k3s1}}
+  tasks:
+    - ansible.builtin.copy:
+        content: "#!/bin/sh\\nmkdir -p {{ __k3s_snapshots }} && echo saved >{{ __k3s_snapshots }}/wasinn-s1-1700000000\\n"
+        dest: "{{ __k3s_binary }}"
+        mode: "0700"
+    - ansible.builtin.import_role: {name: wasinn.cluster.k3s, tasks_from: backup}
+"""
+SAVED = {
+    "__k3s_etcd": "{{ __k3s_data_dir }}/server",
+    "__k3s_snapshots": "{{ work }}/snapshots",
+    "__k3s_binary": "{{ work }}/k3s",
+}
+
+
+@pytest.mark.parametrize(("mode", "kept"), [(0o755, 0o755), (None, 0o700)], ids=["there", "missing"])
+def test_a_backup_is_private_and_the_folder_of_backups_stays_as_it_is(play, living, tmp_path, mode, kept):
+    place = tmp_path / "backups"
+    if mode:
+        place.mkdir()
+        place.chmod(mode)
+    status, output, _work = play(BACKUP, **SAVED, __k3s_data_dir=str(living), k3s_backup_dir=str(place))
+    assert status == 0, output
+    (folder,) = place.iterdir()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (place, *folder.iterdir())}
+    assert modes == {"backups": kept, "backup.json": 0o600, "snapshot": 0o600, "token": 0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_everybody_may_write_to_gets_no_backup(play, living, tmp_path):
+    tmp_path.chmod(0o1777)
+    status, output, work = play(BACKUP, **SAVED, __k3s_data_dir=str(living), k3s_backup_dir=str(tmp_path))
+    assert status != 0
+    assert f"{tmp_path} is a folder that everybody may write to" in " ".join(output.split())
+    assert list(tmp_path.iterdir()) == []
+    assert not (work / "snapshots").exists()
+
+
 def test_an_address_by_ipv6_is_in_brackets(shaped):
     assert shaped(k3s_api_endpoint="fd00::10")["a1.config"]["server"] == "https://[fd00::10]:6443"
 
