@@ -79,21 +79,39 @@ def test_a_failing_tool_leaves_the_old_one(refresh, tmp_path, text, code):
     assert [path.name for path in (tmp_path / "cdi").iterdir()] == ["nvidia.yaml"]
 
 
-PREFLIGHT = """
+PLAY = """
 - hosts: localhost
   gather_facts: false
   tasks:
-    - ansible.builtin.include_vars: {file: "%s/defaults/main.yml"}
-    - ansible.builtin.include_vars: {file: "%s/vars/main.yml"}
+    - ansible.builtin.include_vars: {{file: "{role}/defaults/main.yml"}}
+    - ansible.builtin.include_vars: {{file: "{role}/vars/main.yml"}}
     - ansible.builtin.copy:
-        content: "{{ __gpu_findings | to_json }}"
-        dest: "%s"
+        content: "{{{{ {said} }}}}"
+        dest: "{file}"
         mode: "0600"
-      vars:
-        ansible_facts: {distribution: %s, distribution_major_version: "9", os_family: RedHat, pkg_mgr: dnf, architecture: x86_64}
-        __gpu_info: {findings: [], gpu: {devices: [{address: "0000:00:06.0"}]}}
-        __gpu_programs: {results: [{stat: {exists: %s}}]}
+      vars: {vars}
 """
+
+
+@pytest.fixture
+def says(exported, run, tmp_path):
+    """What an expression gives with the role's variables."""
+
+    def evaluated(said: str, settings: dict | None = None, **task_vars: object) -> str:
+        role, file = exported.path / "roles" / "gpu", tmp_path / "said"
+        (tmp_path / "play.yml").write_text(PLAY.format(role=role, said=said, file=file, vars=json.dumps(task_vars)))
+        run(
+            *("ansible-playbook", "--inventory=localhost,", "--connection=local", tmp_path / "play.yml"),
+            f"--extra-vars={json.dumps({'ansible_python_interpreter': sys.executable, **(settings or {})})}",
+            ANSIBLE_COLLECTIONS_PATH=str(exported.path.parents[2]),
+        )
+        return file.read_text()
+
+    return evaluated
+
+
+FACTS = {"distribution_major_version": "9", "os_family": "RedHat", "pkg_mgr": "dnf", "architecture": "x86_64"}
+A_GPU = {"findings": [], "gpu": {"devices": [{"address": "0000:00:06.0"}]}}
 
 
 @pytest.mark.parametrize(
@@ -110,17 +128,35 @@ PREFLIGHT = """
         ("Rocky", False, {"gpu_driver": "none"}, {}),
     ],
 )
-def test_settings_that_are_missing_are_found_before_anything_changes(
-    exported, run, tmp_path, distribution, toolkit, settings, found
-):
-    role, said = exported.path / "roles" / "gpu", tmp_path / "said.json"
-    (tmp_path / "play.yml").write_text(PREFLIGHT % (role, role, said, distribution, json.dumps(toolkit)))
-    run(
-        *("ansible-playbook", "--inventory=localhost,", "--connection=local", tmp_path / "play.yml"),
-        f"--extra-vars={json.dumps({'ansible_python_interpreter': sys.executable, **settings})}",
-        ANSIBLE_COLLECTIONS_PATH=str(exported.path.parents[2]),
+def test_settings_that_are_missing_are_found_before_anything_changes(says, distribution, toolkit, settings, found):
+    said = says(
+        "__gpu_findings | to_json",
+        settings,
+        ansible_facts={"distribution": distribution, **FACTS},
+        __gpu_info=A_GPU,
+        __gpu_programs={"results": [{"stat": {"exists": toolkit}}]},
     )
-    findings = json.loads(said.read_text())
+    findings = json.loads(said)
     assert {item["check"] for item in findings} == set(found)
     for item in findings:
         assert found[item["check"]] in item["cause"] and item["cause"].endswith(".") and item["remedy"].endswith(".")
+
+
+def test_another_driver_renews_the_device_plugin(says):
+    """Its pods describe the driver as it was when they began."""
+
+    def mark(driver: str) -> str:
+        labels = {"wasinn.cluster/gpu.driver": driver, "wasinn.cluster/gpu.count": "1"}
+        return says("__gpu_plugin_mark | to_json", {"gpu_labels": labels})
+
+    assert mark("580.159.04") == mark("580.159.04") != mark("590.44.01")
+
+
+def test_the_specification_is_there_before_containerd_and_comes_with_a_late_driver(says):
+    file = REPO / "roles" / "gpu" / "templates" / "wasinn-cdi.service.j2"
+    unit = says(f"lookup('ansible.builtin.template', '{file}')").splitlines()
+    (before,) = [line for line in unit if line.startswith("Before=")]
+    assert {"k3s", "k3s-agent", "rke2-server", "rke2-agent", "containerd"} == {
+        name.removesuffix(".service") for name in before.removeprefix("Before=").split()
+    }
+    assert {"Restart=on-failure", "StartLimitIntervalSec=0"} < set(unit)
