@@ -216,6 +216,19 @@ def test_others_are_refused_each_with_its_sentence(play):
     assert flat.count("Remedy: ") >= 2
 
 
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [({}, 1), ({"datastore-endpoint": "postgres://k3s@db.example.com/k3s"}, 0)],
+    ids=["etcd", "none"],
+)
+def test_two_servers_with_etcd_are_taken_with_a_word(play, settings, count):
+    status, output, _work = play(PREFLIGHT, k3s_server_config=settings)
+    assert status == 0, output
+    assert (
+        output.count("2 may lose 0, no more than 1 may. Remedy: have an odd number of machines in k3s_server.") == count
+    )
+
+
 def test_a_setting_that_the_role_decides_is_refused_with_what_to_set_instead(play):
     status, output, _work = play(PREFLIGHT, k3s_config={"data-dir": "/srv/k3s", "node-label": ["disk=nvme"]})
     assert status != 0
