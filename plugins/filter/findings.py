@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -43,12 +44,42 @@ def failure_sentence(result: Mapping[str, Any], task: str) -> str:
     return f"{finding['cause']} Remedy: {finding['remedy']}"
 
 
+def doctor_findings(result: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what the shim's own look at the node (C(--doctor)) found; nothing for a look that was left out."""
+    if result.get("skipped") or "stdout" not in result:
+        return []
+    try:
+        problems = list(json.loads(result["stdout"])["problems"])
+    except (ValueError, KeyError, TypeError):
+        said = (str(result.get("stderr") or "").strip().splitlines() or ["it said nothing"])[-1]
+        problems = [
+            f"it gave no report (exit status {result.get('rc')}): {said}; see what else --doctor says on the node"
+        ]
+    findings = []
+    for problem in problems:
+        cause, _, remedy = str(problem).rpartition("; ")
+        findings.append(
+            {
+                "check": "shim_doctor",
+                "cause": f"The shim, asked what a container would find here: {(cause or remedy).rstrip('.')}.",
+                "remedy": (
+                    remedy[:1].upper() + remedy[1:]
+                    if cause
+                    else "Put right what it names, and run the roles wasmedge and shim again"
+                ).rstrip(".")
+                + ".",
+            }
+        )
+    return findings
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Any]:
         """Return the filters of this file by name."""
         return {
+            "doctor_findings": doctor_findings,
             "failure_finding": failure_finding,
             "failure_sentence": failure_sentence,
             "findings_text": findings_text,
