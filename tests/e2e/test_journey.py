@@ -258,6 +258,8 @@ def test_a_node_whose_verification_breaks_off_loses_its_label_alone(cluster):
 
 
 def test_a_report_of_a_cluster_that_is_well(cluster, tmp_path):
+    look = cluster.play("report", "--check", extra={"report_dir": str(tmp_path)})
+    assert (look.rc, changes(look), list(tmp_path.iterdir())) == (0, [], [])
     result = cluster.play("report", extra={"report_dir": str(tmp_path)})
     assert result.rc == 0
     assert changes(result) == []

@@ -140,6 +140,15 @@ def test_versions_that_nothing_can_override_are_refused(living):
     assert "artifacts_versions is given with --extra-vars" in result.output
 
 
+def test_a_dry_run_of_an_upgrade_tells_the_plan_and_changes_nothing(living):
+    result = living.play_with("upgrade", "--check")
+    assert result.rc == 0
+    assert f"k3s {OLD} to {NEW}" in result.output
+    assert set(living.versions().values()) == {OLD}
+    assert living.shims() == {OLD_SHIM}
+    assert living.cordoned() == []
+
+
 def test_a_node_that_fails_goes_back_and_the_others_are_not_touched(living):
     """What is named as the new k3s is an archive, so that the service cannot start."""
     pin = {"k3s": published_sha256(STATIC_SHIM)}
@@ -190,6 +199,8 @@ def test_a_node_that_an_upgrade_left_cordoned_gets_its_pods_back(living):
 
 def test_a_machine_that_leaves_is_emptied_and_clean(living, before):
     living.move("node3", "k3s_leaving")
+    assert living.play_with("scale", "--check").rc == 0
+    assert (set(living.versions()), living.cordoned()) == (set(living.nodes), [])
     assert living.play_with("scale").rc == 0
     assert set(living.versions()) == {"node1", "node2"}
     assert differences(before["node3"], living.snapshot("node3")) == []

@@ -84,7 +84,10 @@ def cluster(scenario, run_playbook, on, inventory, say) -> Servers:
 def backup(cluster) -> Path:
     """A backup, taken when the cluster had the ConfigMap ``before`` alone."""
     cluster.make("before")
-    assert cluster.play("backup", extra={"k3s_backup_dir": str(cluster.backups)}).rc == 0
+    there, wanted = set(cluster.backups.glob("*")), {"k3s_backup_dir": str(cluster.backups)}
+    look = cluster.play("backup", "--check", extra=wanted)
+    assert (look.rc, changes(look), set(cluster.backups.glob("*"))) == (0, [], there)
+    assert cluster.play("backup", extra=wanted).rc == 0
     (folder,) = sorted(cluster.backups.iterdir())[-1:]
     cluster.run("node1", "k3s kubectl delete configmap before")
     cluster.make("after")
@@ -154,6 +157,8 @@ def test_a_snapshot_that_does_not_open_leaves_the_cluster_as_it_was(cluster, bac
 
 
 def test_restored_on_its_own_machines(cluster, backup):
+    assert cluster.play("restore", "--check", extra={"k3s_restore_from": str(backup)}).rc == 0
+    assert cluster.made() == {"after"}
     assert cluster.play("restore", extra={"k3s_restore_from": str(backup)}).rc == 0
     assert cluster.made() == {"before"}
     assert cluster.nodes_there() == ["node1", "node2", "node3"]
@@ -209,6 +214,9 @@ def bundle(cluster) -> Path:
     public = (folder / "key.pub").read_text()
     (folder / "allowed").write_text(f'wasinn namespaces="wasinn.cluster" {public}')
     wanted = {"bundle_dir": str(folder), "bundle_key": str(folder / "key")}
+    there = set(folder.iterdir())
+    assert cluster.play("bundle", "--check", extra=wanted).rc == 0
+    assert set(folder.iterdir()) == there
     assert cluster.play("bundle", extra=wanted).rc == 0
     again = cluster.play("bundle", extra=wanted)
     assert (again.rc, changes(again)) == (0, [])
