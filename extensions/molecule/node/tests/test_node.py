@@ -26,6 +26,7 @@ def test_the_runtime_is_there_by_version(host):
 
 def test_the_shim_is_on_the_path_and_finds_its_library(host):
     assert host.file(SHIM).is_symlink
+    assert host.file("/opt/wasinn/shim/current").linked_to == os.path.dirname(host.file(SHIM).linked_to)
     doctor = host.run(f"{SHIM} --doctor")
     assert doctor.rc == 0, doctor.stdout + doctor.stderr
     assert json.loads(doctor.stdout)
