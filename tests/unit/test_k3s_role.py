@@ -381,6 +381,42 @@ def test_a_datastore_that_was_put_aside_comes_back(play):
     assert [path.name for path in (work / "k3s/server/db/etcd").iterdir()] == ["whole"]
 
 
+STARTED = """
+- hosts: k3s_cluster
+  gather_facts: false
+  vars: {__k3s_start: {changed: true, status: {ActiveState: inactive}}}
+  tasks:
+    - ansible.builtin.file: {path: "{{ __k3s_data_dir }}", state: directory, mode: "0700"}
+    - ansible.builtin.set_fact: {k3s_node_addresses: "{{ machines }}"}
+    - ansible.builtin.import_role: {name: wasinn.cluster.k3s, tasks_from: restart}
+"""
+
+
+@pytest.fixture(scope="module")
+def started(play):
+    """``started(**variables) -> {"s1": what k3s was started with, "a1": …}``, where these are its only files."""
+
+    def run(**variables: Any) -> dict[str, str]:
+        work = {"__k3s_start_files": [], "__k3s_data_dir": "{{ work }}/{{ inventory_hostname }}"}
+        status, output, folder = play(STARTED, **{**work, "machines": ["192.0.2.11"], **variables})
+        assert status == 0, output
+        return {host: (folder / host / "wasinn-started-with").read_text() for host in ("s1", "a1")}
+
+    return run
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files are given to root")
+def test_one_more_machine_or_a_longer_wait_restarts_no_agent(started):
+    proxy = {"HTTPS_PROXY": "http://proxy:3128"}
+    before = started(k3s_environment=proxy)
+    assert started(k3s_environment=proxy, k3s_join_timeout=999) == before
+    more = started(k3s_environment=proxy, machines=["192.0.2.11", "192.0.2.99"])
+    assert more["a1"] == before["a1"]
+    assert more["s1"] != before["s1"], "etcd's members speak through what Go takes for a proxy"
+    other = started(k3s_environment={"HTTPS_PROXY": "http://proxy:8080"})
+    assert all(other[host] != before[host] for host in before)
+
+
 SELINUX = """
 - hosts: s1
   gather_facts: false
