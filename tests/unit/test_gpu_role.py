@@ -160,3 +160,15 @@ def test_the_specification_is_there_before_containerd_and_comes_with_a_late_driv
         name.removesuffix(".service") for name in before.removeprefix("Before=").split()
     }
     assert {"Restart=on-failure", "StartLimitIntervalSec=0"} < set(unit)
+
+
+def test_packages_come_through_the_proxy_of_images(says):
+    given = {
+        "HTTPS_PROXY": "http://proxy:3128",
+        "no_proxy": "10.0.0.0/8",
+        "CONTAINERD_HTTP_PROXY": "http://x",
+        "A": "b",
+    }
+    said = json.loads(says("__gpu_environment | to_json", {"k3s_environment": given}))
+    assert said == {"https_proxy": "http://proxy:3128", "no_proxy": "10.0.0.0/8"}
+    assert json.loads(says("__gpu_environment | to_json")) == {}
