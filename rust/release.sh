@@ -12,6 +12,7 @@
 #   release.sh setup COMPONENT ARCH           installs that; for a container of Debian trixie, as root
 #   release.sh toolchain COMPONENT ARCH       the programs that decide the result, one a line
 #   release.sh build COMPONENT ARCH FOLDER    leaves the files in FOLDER/out and what they are made of in FOLDER/about
+#   release.sh test COMPONENT ARCH FOLDER     runs its own tests on this machine, with what a build has left in FOLDER
 #
 # The same sources and toolchain make the same bytes in any folder. The folder, outside of these sources, is kept between
 # builds as far as the caller keeps it; so is CARGO_TARGET_DIR (FOLDER/target by default).
@@ -103,8 +104,9 @@ build_shim() { # architecture
   rm "$folder/$name"
 }
 
-build() { # component, architecture, folder
-  folder=$3
+# What building and testing share: the folder, where cargo keeps what it made, its settings.
+enter() { # component, folder
+  folder=$2
   mkdir -p "$folder"
   folder=$(cd "$folder" && pwd -P)
   export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$folder/target}
@@ -115,12 +117,25 @@ build() { # component, architecture, folder
   # By a wrapper and not by RUSTFLAGS: cargo hashes those into names of folders, some of which end in the result.
   export RELEASE_SOURCES=$rust RELEASE_FOLDER=$folder RUSTC_WRAPPER=$rust/release/remap.sh
   while read -r setting; do export "${setting?}"; done < <(profile "$1")
+}
+
+build() { # component, architecture, folder
+  enter "$1" "$3"
   rm -rf "$folder/out" "$folder/about"
   mkdir -p "$folder/out" "$folder/about"
   toolchain "$1" "$2" >"$folder/about/toolchain.txt"
   case $1 in
     shim) build_shim "$2" ;;
     *) build_wasm "$1" ;;
+  esac
+}
+
+# In the release's profile, so that 500 crates need not be compiled once more.
+run_tests() { # component, architecture, folder
+  enter "$1" "$3"
+  case $1 in
+    shim) shim_settings "$2" && bash "$rust/shim/build.sh" "$folder" test --release ;;
+    *) cargo test --locked --manifest-path "$rust/Cargo.toml" --package "wasinn-$1" --release ;;
   esac
 }
 
@@ -131,11 +146,14 @@ case $verb in
   version) version; exit ;;
   inputs | profile) [ $# -eq 1 ] || usage ;;
   check | setup | toolchain) [ $# -eq 2 ] || usage ;;
-  build) [ $# -eq 3 ] || usage ;;
+  build | test) [ $# -eq 3 ] || usage ;;
   *) usage ;;
 esac
 case $1 in
   probe | balancer | watcher | shim) ;;
   *) usage ;;
 esac
-"$verb" "$@"
+case $verb in
+  test) run_tests "$@" ;;
+  *) "$verb" "$@" ;;
+esac

@@ -35,3 +35,11 @@ bash /src/rust/release.sh build {component} "$(uname -m)" /build
 """)
     for path in sorted((ctx.work / "out").iterdir()):
         ctx.publish(path, f"{RELEASE}/{path.name}", checksums=f"{RELEASE}/SHA256SUM")
+
+
+def run_tests(ctx: Context, component: str) -> None:
+    """Run the component's own tests, with what :func:`build` left in the folder."""
+    ctx.builder(f"""
+bash /src/rust/release.sh setup {component} "$(uname -m)"
+bash /src/rust/release.sh test {component} "$(uname -m)" /build
+""")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The own tests of the Rust crates that become WebAssembly, run natively; and what the balancer says of its settings."""
+"""The own tests of the Rust crates, run natively; and what the balancer says of its settings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.closed_network import recipe
 from tests.closed_network.context import Context
 from tests.machines import image
 from tests.machines.shell import CACHE, REPO
@@ -35,11 +36,28 @@ def cargo(docker_engine, say) -> Callable[..., str]:
     return run
 
 
-@pytest.mark.parametrize("crate", ["wasinn-watcher", "wasinn-balancer"])
-def test_crate(cargo, say, crate):
-    passed = sum(map(int, re.findall(r"^test result: ok\. (\d+) passed", cargo("test", crate), re.M)))
-    say(f"{crate}: {passed} passed")
-    assert passed > 0
+@pytest.fixture
+def passed(say) -> Callable[[str, str], int]:
+    """Counts the tests that passed."""
+
+    def count(crate: str, printed: str) -> int:
+        number = sum(map(int, re.findall(r"^test result: ok\. (\d+) passed", printed, re.M)))
+        say(f"{crate}: {number} passed")
+        return number
+
+    return count
+
+
+@pytest.mark.parametrize("crate", ["wasinn-watcher", "wasinn-balancer", "wasinn-probe"])
+def test_crate(cargo, passed, crate):
+    assert passed(crate, cargo("test", crate)) > 0
+
+
+def test_the_shim(mirror_url, passed):
+    """With the patched crates and in the folder that it was built in."""
+    context = Context("shim")
+    recipe.run_tests(context, "shim")
+    assert passed("shim", context.log.read_text(encoding="utf-8")) > 0
 
 
 def test_every_setting_of_the_balancer_is_in_its_page(cargo):

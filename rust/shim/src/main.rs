@@ -10,6 +10,7 @@ mod capabilities;
 mod config;
 mod doctor;
 mod engine;
+mod environment;
 mod instance;
 mod module;
 mod plugins;
@@ -37,6 +38,10 @@ impl Shim for WasmEdgeShim {
 }
 
 fn main() -> ExitCode {
+    if let Err(error) = environment::settle() {
+        eprintln!("containerd-shim-wasmedge: it cannot start itself again without containerd's environment: {error}");
+        return ExitCode::FAILURE;
+    }
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let config = Config::load(Path::new(config::PATH));
     if arguments.iter().any(|argument| argument == "--doctor") {

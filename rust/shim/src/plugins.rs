@@ -103,18 +103,14 @@ fn load_folder(config: &Config) -> Plugins {
     plugins
 }
 
-/// libwasmedge offers its built-in plugins only after it has gone through its default paths, one of which is the usual
-/// plugin folder. That may load files that were refused or left out, so a container gets what is in `names` alone.
+/// Files that were decided on come first, so that no other of their name takes their place. libwasmedge offers its built-in
+/// plugins only after it has gone through its default paths, one of which is the usual plugin folder. That may load files
+/// that were refused or left out, so a container gets what is in `names` alone.
 fn load_with_wasmedge(plugins: &mut Plugins) {
-    std::env::remove_var("WASMEDGE_PLUGIN_PATH"); // containerd's environment does not decide
-    let mut result = quietly(|| PluginManager::load(None));
     for file in plugins.files.iter_mut().filter(|file| file.loaded) {
         let name = file.name.clone().unwrap_or_default();
-        let known = || PluginManager::names().contains(&name);
-        if !known() {
-            result = result.and_then(|()| quietly(|| PluginManager::load(Some(&file.path))));
-        }
-        if known() {
+        let result = quietly(|| PluginManager::load(Some(&file.path)));
+        if PluginManager::names().contains(&name) {
             plugins.names.push(name);
             continue;
         }
@@ -125,6 +121,9 @@ fn load_with_wasmedge(plugins: &mut Plugins) {
                 engine::version()
             ),
         });
+    }
+    if let Err(error) = quietly(|| PluginManager::load(None)) {
+        log::debug!("WasmEdge's default paths: {error}");
     }
     let available = PluginManager::names();
     plugins.names.extend(

@@ -148,6 +148,48 @@ def test_a_container_has_no_more_capabilities_than_it_was_given(host, containers
     assert {value for name, value in sets if name == "CapBnd:"} == {given}
 
 
+#: What containerd's environment has and a shim reads.
+SHIMS_VARIABLES = {"GRPC_ADDRESS", "LD_LIBRARY_PATH", "MAX_SHIM_VERSION", "PATH", "TTRPC_ADDRESS"}
+
+
+def test_a_container_finds_nothing_of_containerds_environment(host, containers):
+    """A module runs in the shim's own process, and can read how it was started."""
+    host.check_output(f"{RUN} --detach {containers.image('sleeps', wasm_modules.sleeps(60))} asks /sleeps.wasm")
+    pid = host.check_output(f"{CTR} tasks list | awk '$1 == \"asks\" {{ print $2 }}'")
+
+    def names(process: str) -> set[str]:
+        return set(host.check_output(f"tr '\\0' '\\n' </proc/{process}/environ | sed 's/=.*//'").split())
+
+    assert names("$(pgrep -xo containerd)") - SHIMS_VARIABLES, "containerd has nothing that could be kept back"
+    assert names(pid) <= SHIMS_VARIABLES
+
+
+def test_a_native_program_has_its_own_environment(host):
+    """A side-car beside modules: a root file system with env(1) and what it is linked with."""
+    root = "/var/tmp/wasinn-native"  # programs below /run are not executed
+    host.check_output(
+        f"mkdir -p {root}/proc {root}/dev {root}/sys {root}/run && "
+        f"cp --parents /usr/bin/env $(ldd /usr/bin/env | grep -o '/[^ ]*') {root}/"
+    )
+    done = host.run(
+        f"timeout 20 {CTR} run --rm --runtime io.containerd.wasmedge.v1 --rootfs --env OWN=yes {root} native /usr/bin/env </dev/null; "
+        f"code=$?; rm -r {root}; exit $code"
+    )
+    assert done.rc == 0, done.stdout + done.stderr
+    variables = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert variables.pop("OWN") == "yes"
+    assert variables.keys() <= {"PATH", "HOSTNAME", "TERM"}
+
+
+def test_what_is_written_is_whole_lines_of_its_own_stream(host, containers):
+    lines, out, err = 2000, "o" * 120, "e" * 120
+    image = containers.image("writes", wasm_modules.writes(lines, out, err))
+    done = host.run(f"timeout 60 {RUN} --rm {image} writes /writes.wasm </dev/null")
+    assert done.rc == 0, done.stderr
+    assert done.stdout.splitlines() == [out] * lines
+    assert done.stderr.splitlines() == [err] * lines
+
+
 def test_too_little_memory_is_told_to_containerd(host, containers):
     image = containers.image("fills", wasm_modules.fills(512))
     done = host.run(

@@ -91,3 +91,17 @@ def fills(mebibytes: int) -> bytes:
     write = b"\x20\0" + const(1) + b"\x36\x02\0"  # i32.store at the local's address
     step = b"\x20\0" + const(4096) + b"\x6a\x22\0"  # the next page of the machine
     return module(b"\x03\x40" + write + step + const(pages * PAGE) + b"\x48\x0d\0\x0b", pages=pages)
+
+
+def writes(lines: int, out: str, err: str) -> bytes:
+    """Writes *out* and *err*, of the same length, with an end of line each, so many times by turns."""
+    first = 16
+    second = first + len(out) + 1
+    vectors = struct.pack("<IIII", first, len(out) + 1, second, len(err) + 1)
+    write = b"".join(
+        const(descriptor) + const(vector) + const(1) + const(PAGE - 4) + b"\x10\0\x1a"
+        for descriptor, vector in ((1, 0), (2, 8))
+    )
+    again = b"\x20\0\x41\x01\x6a\x22\0" + const(lines) + b"\x48\x0d\0\x0b"
+    data = vectors + f"{out}\n{err}\n".encode()
+    return module(b"\x03\x40" + write + again, ("fd_write", 4, True), 1, data)
