@@ -97,7 +97,7 @@ PLAY = """
 def says(exported, run, tmp_path):
     """What an expression gives with the role's variables."""
 
-    def evaluated(said: str, settings: dict | None = None, **task_vars: object) -> str:
+    def evaluated(said: str, settings: dict[str, object] | None = None, **task_vars: object) -> str:
         role, file = exported.path / "roles" / "gpu", tmp_path / "said"
         (tmp_path / "play.yml").write_text(PLAY.format(role=role, said=said, file=file, vars=json.dumps(task_vars)))
         run(
