@@ -22,6 +22,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.findings import Fin
 from ansible_collections.wasinn.cluster.plugins.module_utils.loader import cpu_flags
 
 TUPLE = "Install libwasmedge, plugin and shim from one row of the table of versions (roles wasmedge and shim)."
+PULL_REMEDY = "See that its registry can be reached from the node (k3s_registries) and has it, or import it (workload_images: import)."
 
 
 @dataclass(frozen=True)
@@ -369,11 +370,19 @@ SIGNATURES = (
     ),
     Signature(
         "image_pull",
-        r"ErrImagePull|ImagePullBackOff|failed to pull and unpack image \"(?P<pulled>[^\"]+)\"",
+        r"(?:(?:ErrImagePull|ImagePullBackOff)[^\n]*?|failed to pull and unpack )image \"(?P<pulled>[^\"]+)\"",
         "The node could not pull the image {pulled}.",
-        "See that its registry can be reached from the node (k3s_registries) and has it, or import it (workload_images: import).",
+        PULL_REMEDY,
         'ErrImagePull: failed to pull and unpack image "registry.example/probe:1": failed to resolve reference',
         source="the kubelet's words",
+    ),
+    Signature(
+        "image_pull",
+        r"ErrImagePull|ImagePullBackOff",
+        "The node could not pull an image.",
+        PULL_REMEDY,
+        "ImagePullBackOff",
+        source="the kubelet's words, where they have no message",
     ),
     Signature(
         "image_missing",
