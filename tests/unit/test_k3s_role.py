@@ -387,6 +387,8 @@ STARTED = """
   vars: {__k3s_start: {changed: true, status: {ActiveState: inactive}}}
   tasks:
     - ansible.builtin.file: {path: "{{ __k3s_data_dir }}", state: directory, mode: "0700"}
+    - ansible.builtin.copy: {content: "{{ settings }}", dest: "{{ work }}/settings", mode: "0600"}
+    - ansible.builtin.copy: {content: "of no matter", dest: "{{ work }}/settings.old", mode: "0600"}
     - ansible.builtin.set_fact: {k3s_node_addresses: "{{ machines }}"}
     - ansible.builtin.import_role: {name: wasinn.cluster.k3s, tasks_from: restart}
 """
@@ -394,10 +396,10 @@ STARTED = """
 
 @pytest.fixture(scope="module")
 def started(play):
-    """``started(**variables) -> {"s1": what k3s was started with, "a1": …}``, where these are its only files."""
+    """``started(**variables) -> {"s1": what k3s was started with, "a1": …}``, where ``settings`` is its only file."""
 
     def run(**variables: Any) -> dict[str, str]:
-        work = {"__k3s_start_files": [], "__k3s_data_dir": "{{ work }}/{{ inventory_hostname }}"}
+        work = {"__k3s_start_files": ["{{ work }}/settings"], "settings": "as they were", "__k3s_data_dir": "{{ work }}/{{ inventory_hostname }}"}
         status, output, folder = play(STARTED, **{**work, "machines": ["192.0.2.11"], **variables})
         assert status == 0, output
         return {host: (folder / host / "wasinn-started-with").read_text() for host in ("s1", "a1")}
@@ -414,6 +416,12 @@ def test_one_more_machine_or_a_longer_wait_restarts_no_agent(started):
     assert more["a1"] == before["a1"]
     assert more["s1"] != before["s1"], "etcd's members speak through what Go takes for a proxy"
     other = started(k3s_environment={"HTTPS_PROXY": "http://proxy:8080"})
+    assert all(other[host] != before[host] for host in before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files are given to root")
+def test_other_settings_restart_all(started):
+    before, other = started(), started(settings="others")
     assert all(other[host] != before[host] for host in before)
 
 
