@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -36,10 +37,23 @@ def version_changes(before: dict[str, str], wanted: dict[str, str]) -> list[str]
     ]
 
 
-def upgrade_findings(before: str, wanted: str, host: str, known: bool, metrics: str = "") -> list[dict[str, str]]:
+def unchanged_artifacts(settings: dict[str, str], before: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:
+    """Return the entries of C(artifacts_urls) or C(artifacts_checksums) that are about versions which do not change."""
+
+    def part(name: str) -> str:
+        first = name.split("_")[0]
+        return first if first in _PARTS else "wasinn"
+
+    return {name: value for name, value in settings.items() if before.get(part(name)) == wanted.get(part(name))}
+
+
+def upgrade_findings(
+    before: str, wanted: str, host: str, known: bool, metrics: str = "", servers: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, str]]:
     """Return why a node cannot go from one version of k3s to another, as findings.
 
-    C(known) tells whether the API knows the node, C(metrics) is what the API server says of itself.
+    C(known) tells whether the API knows the node, C(metrics) is what the node's API server says of itself, C(servers) are
+    the Nodes of servers that keep their version and whose API server the node's kubelet may ask.
     """
     if not known:
         return [
@@ -66,7 +80,7 @@ def upgrade_findings(before: str, wanted: str, host: str, known: bool, metrics: 
                 f"Set artifacts_versions.k3s to a v{old[0]}.{old[1] + 1} release first.",
             )
         ]
-    return [_deprecated(api, wanted) for api in _gone(metrics, new)]
+    return [_deprecated(api, wanted) for api in _gone(metrics, new)] + _skew(wanted, new, servers)
 
 
 def _parse(version: str) -> tuple[int, ...]:
@@ -89,6 +103,22 @@ def _gone(metrics: str, new: tuple[int, ...]) -> list[dict[str, str]]:
     return found
 
 
+def _skew(wanted: str, new: tuple[int, ...], servers: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """No kubelet may be of a later minor version than an API server (https://kubernetes.io/releases/version-skew-policy)."""
+    versions = {item["metadata"]["name"]: item["status"]["nodeInfo"]["kubeletVersion"] for item in servers}
+    behind = [f"{name} ({version})" for name, version in versions.items() if _parse(version)[:2] < new[:2]]
+    if not behind:
+        return []
+    return [
+        finding(
+            "upgrade_skew",
+            f"The node would run k3s {wanted}, later than the API server of {', '.join(behind)}, which this run leaves as it is;"
+            " Kubernetes allows no kubelet later than an API server.",
+            "Run wasinn.cluster.upgrade without --limit, or for the servers first (--limit k3s_server).",
+        )
+    ]
+
+
 def _deprecated(api: dict[str, str], wanted: str) -> dict[str, str]:
     name = f"{api.get('resource')} in {api.get('group')}/{api.get('version')}".replace(" /", " ")
     return finding(
@@ -105,6 +135,7 @@ class FilterModule:
         """Return the filters of this file by name."""
         return {
             "installed_versions": installed_versions,
+            "unchanged_artifacts": unchanged_artifacts,
             "upgrade_findings": upgrade_findings,
             "version_changes": version_changes,
         }

@@ -57,8 +57,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 {"name": name, "kind": kind, "namespaced": inside, "singularName": "", "verbs": verbs}
                 for name, kind, inside in KINDS[path]
             ]
-            group = path.removeprefix("/apis/").removeprefix("/api/")
-            return self._send({"kind": "APIResourceList", "groupVersion": group, "resources": resources})
+            api = path.removeprefix("/apis/").removeprefix("/api/")
+            return self._send({"kind": "APIResourceList", "groupVersion": api, "resources": resources})
         if path == "/api/v1/nodes/node1":
             return self._node()
         if path == "/api/v1/pods":

@@ -1,13 +1,21 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Role upgrade: what is due on a node, and whose cordon it has."""
+"""Role upgrade: what is due on a node, whose cordon it has, what refuses it, and how many agents are upgraded at a time."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+
+from tests.lint.tree import REPO
 
 PLAY = """
 - hosts: localhost
@@ -51,3 +59,155 @@ def test_what_is_due(exported, run, tmp_path, version, cordoned, mark, due, keep
         ANSIBLE_COLLECTIONS_PATH=str(exported.path.parents[2]),
     )
     assert json.loads(said.read_text()) == {"due": due, "keeps": keeps}
+
+
+INVENTORY = """
+k3s_cluster:
+  children:
+    k3s_server: {hosts: {s1: , s2: }}
+    k3s_agent: {hosts: {a1: , a2: , a3: }}
+  vars: {ansible_connection: local}
+"""
+
+
+@pytest.fixture
+def play(exported, tmp_path):
+    """``play(text, *args, **variables) -> (exit status, output)``; the variables are the group's."""
+
+    def run(text: str, *args: str, **variables: Any) -> tuple[int, str]:
+        (tmp_path / "hosts.yml").write_text(INVENTORY)
+        (tmp_path / "play.yml").write_text(text)
+        (tmp_path / "group_vars").mkdir()
+        found = {"ansible_python_interpreter": sys.executable, **variables}
+        (tmp_path / "group_vars" / "k3s_cluster.yml").write_text(yaml.safe_dump(found))
+        done = subprocess.run(
+            [Path(sys.executable).parent / "ansible-playbook", "-i", "hosts.yml", "play.yml", *args],
+            env=dict(os.environ, ANSIBLE_NOCOLOR="1", ANSIBLE_COLLECTIONS_PATH=str(exported.path.parents[2])),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("given", "batches"),
+    [({}, ["a1", "a2", "a3"]), ({"upgrade_batch": 2}, ["a1,a2", "a3"]), ({"upgrade_batch": "100%"}, ["a1,a2,a3"])],
+    ids=["by default", "a number", "a share"],
+)
+def test_agents_are_upgraded_a_batch_at_a_time(play, given, batches):
+    plays = yaml.safe_load((REPO / "playbooks" / "upgrade.yml").read_text())
+    (agents,) = [item for item in plays if item.get("hosts") == "k3s_agent"]
+    message = {"ansible.builtin.debug": {"msg": "batch={{ ansible_play_batch | join(',') }}."}, "run_once": True}
+    before = {"hosts": "k3s_server", "gather_facts": False}  # a first play's keywords have no hostvars
+    agents = {"hosts": "k3s_agent", "gather_facts": False, "serial": agents["serial"], "tasks": [message]}
+    text = yaml.safe_dump([before, agents])
+    status, output = play(text, **given)
+    assert status == 0, output
+    assert [part.split(".")[0] for part in output.split("batch=")[1:]] == batches
+
+
+SKEW = """
+- hosts: k3s_cluster
+  gather_facts: false
+  vars:
+    artifacts_versions: {wasmedge: 0.14.1, wasinn: 0.1.0, llama_api_server: 0.28.1, k3s: v1.35.0+k3s1}
+    k3s_server_group: k3s_server
+    k3s_agent_group: k3s_agent
+    ansible_facts: {}
+    __upgrade_node: {resources: [{status: {nodeInfo: {kubeletVersion: v1.34.4+k3s1}}}]}
+    __upgrade_servers:
+      resources:
+        - {metadata: {name: s1}, status: {nodeInfo: {kubeletVersion: v1.35.0+k3s1}}}
+        - {metadata: {name: s2}, status: {nodeInfo: {kubeletVersion: v1.34.4+k3s1}}}
+    __upgrade_metrics: {}
+  tasks:
+    - ansible.builtin.include_vars: {file: "%s"}
+    - ansible.builtin.set_fact: {k3s_registered_name: "{{ inventory_hostname }}"}
+    - ansible.builtin.debug: {msg: "{{ inventory_hostname }}={{ __upgrade_findings | map(attribute='check') | join(',') }}."}
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "refused"),
+    [("all", []), ("k3s_agent", ["a1", "a2", "a3"]), ("s1", []), ("s2,a1", [])],
+    ids=["all machines", "agents alone", "one server", "the server that is behind, and an agent"],
+)
+def test_agents_do_not_overtake_a_server(play, exported, limit, refused):
+    status, output = play(SKEW % (exported.path / "roles" / "upgrade" / "vars" / "main.yml"), "--limit", limit)
+    assert status == 0, output
+    assert [host for host in ("s1", "s2", "a1", "a2", "a3") if f"{host}=upgrade_skew." in output] == refused
+
+
+DISK = """
+- hosts: a1
+  gather_facts: false
+  vars:
+    node_disk: {/: 2048000G}
+    node_disk_upgrade: {/: 1024000G}
+    artifacts_versions: {wasmedge: 0.14.1, wasinn: 0.1.0, llama_api_server: 0.28.1, k3s: v1.34.4+k3s1}
+    ansible_facts: {ansible_local: %s}
+  tasks:
+    - ansible.builtin.include_role: {name: wasinn.cluster.node, tasks_from: preflight}
+    - ansible.builtin.debug: {msg: "disk={{ node_findings | selectattr('check', 'equalto', 'disk') | map(attribute='cause') | join }}."}
+"""
+
+
+@pytest.mark.parametrize(
+    ("local", "needed"),
+    [
+        ({}, "2000.0 TiB"),
+        ({"wasinn": {"k3s": {"version": "v1.34.2+k3s1"}}}, "1000.0 TiB"),
+        ({"wasinn": {"k3s": {"version": "v1.34.4+k3s1"}}}, ""),
+    ],
+    ids=["a new machine", "a node that is due", "a node that is not"],
+)
+def test_a_node_that_is_due_needs_space_but_less_than_a_new_one(play, local, needed):
+    status, output = play(DISK % json.dumps(local))
+    assert status == 0, output
+    assert f"{needed} are needed" in output if needed else "disk=." in output
+
+
+WAY_BACK = """
+- hosts: a1
+  gather_facts: false
+  vars:
+    artifacts_offline: true
+    artifacts_versions: {wasmedge: 0.14.1, wasinn: 0.2.0, llama_api_server: 0.28.1, k3s: v1.34.4+k3s1}
+    artifacts_urls: {shim: https://new.invalid/shim}
+  tasks:
+    - ansible.builtin.include_role: {name: wasinn.cluster.artifacts, tasks_from: settings, public: true}
+    - ansible.builtin.set_fact:
+        upgrade_before: "{{ artifacts_versions | combine({'wasinn': '0.1.0', 'k3s': 'v1.34.2+k3s1'}) }}"
+        upgrade_before_urls: "{{ urls }}"
+        upgrade_before_checksums: "{{ checksums }}"
+    - ansible.builtin.include_role: {name: wasinn.cluster.upgrade, tasks_from: way_back}
+    - ansible.builtin.include_role: {name: wasinn.cluster.node, tasks_from: refuse}
+"""
+
+
+@pytest.mark.parametrize("lacks", ["", "k3s", "probe"])
+def test_an_upgrade_without_a_way_back_is_refused_beforehand(play, tmp_path, lacks):
+    names = ["wasmedge", "wasmedge_plugin_ggml", "shim", "k3s", "k3s_images", "probe"]
+    cache = tmp_path / "cache" / "old.invalid"
+    cache.mkdir(parents=True)
+    for name in names:
+        if name != lacks:
+            (cache / name).write_text(name)
+    status, output = play(
+        WAY_BACK,
+        artifacts_cache=str(tmp_path / "cache"),
+        k3s_airgap_images=True,
+        urls={name: f"https://old.invalid/{name}" for name in names},
+        checksums={name: hashlib.sha256(name.encode()).hexdigest() for name in names},
+    )
+    if not lacks:
+        assert status == 0, output
+        return
+    assert status != 0
+    assert "1 finding stands in the way: a1: [upgrade_way_back] Files by which the node could go back" in output
+    assert f"{lacks}: {cache / lacks} is not in the cache" in output
+    assert "or set upgrade_roll_back to false" in output

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.wasinn.cluster.plugins.filter.upgrades import (
     installed_versions,
+    unchanged_artifacts,
     upgrade_findings,
     version_changes,
 )
@@ -58,6 +61,23 @@ def test_an_api_that_the_new_version_lacks_is_named():
     assert refused("v1.34.2+k3s1", "v1.34.4+k3s1", METRICS) == []
 
 
+def server(version: str, name: str = "node1") -> dict[str, Any]:
+    return {"metadata": {"name": name}, "status": {"nodeInfo": {"kubeletVersion": version}}}
+
+
+def test_a_kubelet_later_than_an_api_server_is_refused():
+    servers = [server("v1.34.4+k3s1"), server("v1.35.0+k3s1", "node2")]
+    (found,) = upgrade_findings("v1.34.4+k3s1", "v1.35.0+k3s1", "node3", True, "", servers)
+    assert found["check"] == "upgrade_skew"
+    assert "later than the API server of node1 (v1.34.4+k3s1), which this run leaves as it is" in found["cause"]
+    assert "--limit k3s_server" in found["remedy"]
+
+
+@pytest.mark.parametrize("version", ["v1.34.2+k3s1", "v1.35.0+k3s1"])
+def test_a_kubelet_of_the_minor_version_of_its_api_servers_is_not(version):
+    assert upgrade_findings("v1.34.2+k3s1", "v1.34.4+k3s1", "node3", True, "", [server(version)]) == []
+
+
 def test_a_node_that_the_cluster_does_not_know_is_sent_to_site():
     (found,) = upgrade_findings("", "v1.34.4+k3s1", "node1", False)
     assert found["check"] == "upgrade_unknown"
@@ -88,3 +108,11 @@ def test_what_differs_from_what_the_node_has_is_told():
 def test_what_a_node_does_not_have_is_no_change():
     assert installed_versions({}) == {}
     assert version_changes(installed_versions({"wasmedge": {"version": "0.14.1"}}), WANTED) == []
+
+
+def test_addresses_of_versions_that_change_are_not_for_going_back():
+    urls = {name: name for name in ("k3s", "k3s_images", "shim", "probe", "wasmedge", "wasmedge_plugin_ggml")}
+    before = {**WANTED, "k3s": "v1.34.2+k3s1"}
+    assert list(unchanged_artifacts(urls, before, WANTED)) == ["shim", "probe", "wasmedge", "wasmedge_plugin_ggml"]
+    before = {**WANTED, "wasinn": "0.0.9", "wasmedge": "0.14.0"}
+    assert list(unchanged_artifacts(urls, before, WANTED)) == ["k3s", "k3s_images"]
