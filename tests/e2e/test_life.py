@@ -8,6 +8,8 @@ The tests build on each other. The first failure skips the rest.
 from __future__ import annotations
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,13 +26,14 @@ from .cluster import Cluster, changes, published_sha256
 from .load import ask, asking, failures
 from .snapshot import Snapshot, differences
 from .test_journey import STATIC_SHIM
+from .waiting import wait_for
 
 MODEL = "smollm2-135m-instruct"
 PORT = 30080
 OLD, NEW = (f"{version}+k3s1" for version in (k3s_previous.KUBERNETES, k3s.VERSIONS["KUBERNETES_VERSION"]))
 OLD_SHIM, NEW_SHIM = own_previous.VERSION, recipe.VERSION
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(45)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(47)]
 
 
 class Living(Cluster):
@@ -71,6 +74,45 @@ class Living(Cluster):
             for item in self.kubectl("get", "nodes")["items"]
             if item["spec"].get("unschedulable")
         ]
+
+    def kept(self) -> list[str]:
+        """The snapshots that upgrades saved on the server."""
+        folder = "/var/lib/rancher/k3s/server/db/snapshots"
+        return self.run("node1", f"find {folder} -name 'before-upgrade-*'").stdout.split()
+
+    def guard(self, node: str) -> None:
+        """Put a pod on a node with a budget that lets it go nowhere; it takes 20 s to end."""
+        images = self.kubectl("get", "node", node)["status"]["images"]
+        image = next(name for item in images for name in item["names"] if "pause" in name and "@" not in name)
+        metadata = {"name": "guarded", "namespace": "default"}
+        selector = {"matchLabels": {"app": "guarded"}}
+        container = {"name": "guarded", "image": image, "lifecycle": {"preStop": {"sleep": {"seconds": 20}}}}
+        pod = {"nodeSelector": {"kubernetes.io/hostname": node}, "containers": [container]}
+        template = {"metadata": {"labels": {"app": "guarded"}}, "spec": pod}
+        self.apply(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": metadata,
+                "spec": {"selector": selector, "template": template},
+            },
+            {
+                "apiVersion": "policy/v1",
+                "kind": "PodDisruptionBudget",
+                "metadata": metadata,
+                "spec": {"selector": selector, "maxUnavailable": 0},
+            },
+        )
+        self.run("node1", "k3s kubectl rollout status deployment/guarded --timeout=90s")
+
+    def guarded(self, node: str) -> dict[str, Any]:
+        """The status of the guarded pod on the node: its phase, and whether and how it was told to go."""
+        found = self.kubectl("get", "pods", "-l", "app=guarded", "--field-selector", f"spec.nodeName={node}")["items"]
+        if not found:
+            return {"phase": "", "goes": []}
+        conditions = found[0]["status"]["conditions"]
+        goes = [item["reason"] for item in conditions if item["type"] == "DisruptionTarget"]
+        return {"phase": found[0]["status"]["phase"], "goes": goes}
 
 
 @pytest.fixture(scope="module")
@@ -169,12 +211,14 @@ def test_a_node_that_fails_goes_back_and_the_others_are_not_touched(living):
 
 def test_an_upgrade_of_kubernetes_and_the_runtime_under_load_fails_no_request(living):
     url = f"http://{living.address}:{PORT}"
+    kept = living.kept()
     with asking(2, lambda _number: ask(url, MODEL, max_tokens=4)) as answers:
         result = living.play_with("upgrade")
     assert result.rc == 0
     assert set(living.versions().values()) == {NEW}
     assert living.shims() == {NEW_SHIM}
     assert living.cordoned() == []
+    assert len(living.kept()) == len(kept) + 1
     assert len(answers) > 20
     assert not failures(answers), (failures(answers), len(answers))
 
@@ -198,10 +242,20 @@ def test_a_node_that_an_upgrade_left_cordoned_gets_its_pods_back(living):
 
 
 def test_a_machine_that_leaves_is_emptied_and_clean(living, before):
+    """A budget that lets its pod go after a while is waited for; the pod is evicted and not only lost with its node."""
     living.move("node3", "k3s_leaving")
     assert living.play_with("scale", "--check").rc == 0
     assert (set(living.versions()), living.cordoned()) == (set(living.nodes), [])
-    assert living.play_with("scale").rc == 0
+    living.guard("node3")
+    with ThreadPoolExecutor(1) as pool:
+        scale = pool.submit(living.play_with, "scale")
+        wait_for(lambda: scale.done() or living.cordoned() == ["node3"], 1800, "node3 is not cordoned")
+        time.sleep(90)  # a drain asks again meanwhile
+        assert living.guarded("node3") == {"phase": "Running", "goes": []}
+        living.run("node1", "k3s kubectl delete pdb guarded")
+        wait_for(lambda: living.guarded("node3")["goes"] == ["EvictionByEvictionAPI"], 60, "it was not evicted")
+    assert scale.result().rc == 0
+    living.run("node1", "k3s kubectl delete deployment guarded")
     assert set(living.versions()) == {"node1", "node2"}
     assert differences(before["node3"], living.snapshot("node3")) == []
     again = living.play_with("scale")
