@@ -76,7 +76,7 @@ fn load_folder(config: &Config) -> Plugins {
     let api = engine::plugin_api(&library);
     if api.is_none() {
         plugins.problems.push(format!(
-            "libwasmedge is {library}, which this shim does not know: install {} or the shim for it",
+            "libwasmedge is {library}, which this shim does not know; install one of {}, or the shim for it",
             engine::known()
         ));
     }

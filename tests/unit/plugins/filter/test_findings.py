@@ -17,8 +17,13 @@ ASKED = "The shim, asked what a container would find here: "
     [
         # as rust/shim/src/plugins.rs puts them
         (
-            "libwasmedge is 0.16.1, which this shim does not know: install 0.14.1 and 0.17.x or the shim for it",
-            "libwasmedge is 0.16.1, which this shim does not know: install 0.14.1 and 0.17.x or the shim for it.",
+            "libwasmedge is 0.16.1, which this shim does not know; install one of 0.14.1 and 0.17.x, or the shim for it",
+            "libwasmedge is 0.16.1, which this shim does not know.",
+            "Install one of 0.14.1 and 0.17.x, or the shim for it.",
+        ),
+        (
+            "/etc/wasinn/shim.toml has a fault",
+            "/etc/wasinn/shim.toml has a fault.",
             "Put right what it names, and run the roles wasmedge and shim again.",
         ),
         (
