@@ -399,7 +399,11 @@ def started(play):
     """``started(**variables) -> {"s1": what k3s was started with, "a1": …}``, where ``settings`` is its only file."""
 
     def run(**variables: Any) -> dict[str, str]:
-        work = {"__k3s_start_files": ["{{ work }}/settings"], "settings": "as they were", "__k3s_data_dir": "{{ work }}/{{ inventory_hostname }}"}
+        work = {
+            "__k3s_start_files": ["{{ work }}/settings"],
+            "settings": "as they were",
+            "__k3s_data_dir": "{{ work }}/{{ inventory_hostname }}",
+        }
         status, output, folder = play(STARTED, **{**work, "machines": ["192.0.2.11"], **variables})
         assert status == 0, output
         return {host: (folder / host / "wasinn-started-with").read_text() for host in ("s1", "a1")}
