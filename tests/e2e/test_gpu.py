@@ -118,6 +118,17 @@ def test_devices_and_libraries_are_where_they_were_asked_for(cluster, model, has
     assert capabilities[1::2] == ["0000000000000000"] * 3
 
 
+@pytest.mark.parametrize(
+    "event",
+    ["cp -p /usr/bin/nvidia-ctk /usr/bin/new && mv /usr/bin/new /usr/bin/nvidia-ctk", "systemctl start wasinn-cdi"],
+    ids=["another toolkit", "a boot"],
+)
+def test_the_specification_is_renewed(cluster, event):
+    cluster.run("node1", f"rm /var/run/cdi/nvidia.yaml && {event}")
+    made = "for i in $(seq 60); do grep -q /dev/nvidia0 /var/run/cdi/nvidia.yaml && exit; sleep 1; done; exit 1"
+    assert cluster.run("node1", made, check=False).returncode == 0
+
+
 def test_a_device_plugin_that_does_not_run_is_told(cluster):
     """In place of a model that waits for ever."""
     image_of_nobody = "registry.invalid/k8s-device-plugin:v1"
