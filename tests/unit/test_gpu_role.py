@@ -146,8 +146,7 @@ def test_another_driver_renews_the_device_plugin(says):
     """Its pods describe the driver as it was when they began."""
 
     def mark(driver: str) -> str:
-        labels = {"wasinn.cluster/gpu.driver": driver, "wasinn.cluster/gpu.count": "1"}
-        return says("__gpu_plugin_mark | to_json", {"gpu_labels": labels})
+        return says("__gpu_plugin_mark | to_json", {"__gpu_drivers": [driver]})
 
     assert mark("580.159.04") == mark("580.159.04") != mark("590.44.01")
 

@@ -127,6 +127,7 @@ SKEW = """
   tasks:
     - ansible.builtin.include_vars: {file: "%s"}
     - ansible.builtin.set_fact: {k3s_registered_name: "{{ inventory_hostname }}"}
+    - %s
     - ansible.builtin.debug: {msg: "{{ inventory_hostname }}={{ __upgrade_findings | map(attribute='check') | join(',') }}."}
 """
 
@@ -137,7 +138,10 @@ SKEW = """
     ids=["all machines", "agents alone", "one server", "the server that is behind, and an agent"],
 )
 def test_agents_do_not_overtake_a_server(play, exported, limit, refused):
-    status, output = play(SKEW % (exported.path / "roles" / "upgrade" / "vars" / "main.yml"), "--limit", limit)
+    role = exported.path / "roles" / "upgrade"
+    plan = yaml.safe_load((role / "tasks" / "plan.yml").read_text())
+    (share,) = [task for task in plan if "__upgrade_servers_kept" in task.get("ansible.builtin.set_fact", {})]
+    status, output = play(SKEW % (role / "vars" / "main.yml", json.dumps(share)), "--limit", limit)
     assert status == 0, output
     assert [host for host in ("s1", "s2", "a1", "a2", "a3") if f"{host}=upgrade_skew." in output] == refused
 
