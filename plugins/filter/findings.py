@@ -55,22 +55,19 @@ def doctor_findings(result: Mapping[str, Any]) -> list[dict[str, str]]:
         problems = [
             f"it gave no report (exit status {result.get('rc')}): {said}; see what else --doctor says on the node"
         ]
-    findings = []
-    for problem in problems:
-        cause, _, remedy = str(problem).rpartition("; ")
-        findings.append(
-            {
-                "check": "shim_doctor",
-                "cause": f"The shim, asked what a container would find here: {(cause or remedy).rstrip('.')}.",
-                "remedy": (
-                    remedy[:1].upper() + remedy[1:]
-                    if cause
-                    else "Put right what it names, and run the roles wasmedge and shim again"
-                ).rstrip(".")
-                + ".",
-            }
-        )
-    return findings
+    return [_of_shim(str(problem)) for problem in problems]
+
+
+def _of_shim(problem: str) -> dict[str, str]:
+    """The shim puts a remedy behind a semicolon, where it has one."""
+    cause, semicolon, remedy = problem.rstrip(".").rpartition("; ")
+    if not semicolon:
+        cause, remedy = remedy, "put right what it names, and run the roles wasmedge and shim again"
+    return {
+        "check": "shim_doctor",
+        "cause": f"The shim, asked what a container would find here: {cause}.",
+        "remedy": f"{remedy[:1].upper()}{remedy[1:]}.",
+    }
 
 
 class FilterModule:

@@ -177,7 +177,7 @@ def test_a_firewall_that_drops_is_told_in_time(play, tasks):
         there = open_.enter_context(socket.create_server(("127.0.0.1", 0)))
         port = there.getsockname()[1]
         deaf = open_.enter_context(socket.create_server(("127.0.0.2", port), backlog=0))
-        for _ in range(4):
+        for _number in range(4):
             waiting = open_.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(deaf.getsockname())

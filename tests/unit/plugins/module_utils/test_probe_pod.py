@@ -166,9 +166,11 @@ def test_pods_that_an_interrupted_run_left_are_taken_away():
             "image_missing",
         ),
         (
-            waiting("ErrImagePull", 'failed to pull and unpack image "registry.invalid/none:1": failed to resolve reference '
-                '"registry.invalid/none:1": failed to do request: Head "https://registry.invalid/v2/none/manifests/1": '
-                "dial tcp: lookup registry.invalid: no such host"),
+            waiting(
+                "ErrImagePull",
+                'failed to pull and unpack image "registry.invalid/none:1": failed to resolve reference "registry.invalid/none:1": '
+                'failed to do request: Head "https://registry.invalid/v2/none/manifests/1": dial tcp: lookup registry.invalid: no such host',
+            ),
             (),
             "image_pull",
         ),
