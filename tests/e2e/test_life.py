@@ -33,7 +33,7 @@ PORT = 30080
 OLD, NEW = (f"{version}+k3s1" for version in (k3s_previous.KUBERNETES, k3s.VERSIONS["KUBERNETES_VERSION"]))
 OLD_SHIM, NEW_SHIM = own_previous.VERSION, recipe.VERSION
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(47)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(55)]
 
 
 class Living(Cluster):
