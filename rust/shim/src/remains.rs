@@ -93,7 +93,7 @@ mod tests {
     fn notes_are_found_as_they_were_made() {
         let folder = tempfile::tempdir().unwrap();
         let arguments = words("-namespace k8s.io -address /run/a.sock -id id1 -bundle /b delete");
-        let found = |arguments| notes(arguments, folder.path()).unwrap();
+        let found = |arguments: &[String]| notes(arguments, folder.path()).unwrap();
         assert_eq!(
             found(&arguments),
             Some("/run/containerd/wasmedge/k8s.io/id1".into())
