@@ -266,8 +266,9 @@ def living(tmp_path_factory):
         (OWN, {}, False),
         ("", {}, False),
         ("other-secret", {"k3s_restore_snapshot": "on-demand-s1-1700000000"}, False),
+        ("other-secret", {"k3s_restore_from": "/backups/one"}, False),
     ],
-    ids=["another", "another in full", "its own", "its own in full", "none", "of a snapshot's time"],
+    ids=["another", "another in full", "its own", "its own in full", "none", "of a snapshot's time", "of a backup"],
 )
 def test_a_living_server_gets_no_other_token(play, living, token, more, refused):
     status, output, _work = play(PREFLIGHT, __k3s_data_dir=str(living), k3s_token=token, **more)
