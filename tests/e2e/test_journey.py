@@ -334,32 +334,6 @@ def test_a_pod_that_cannot_answer_says_why(cluster, say, changed, check, cause, 
     cluster.run("node1", f"k3s kubectl wait --for=delete pods --timeout=60s {' '.join(OF_PROBE)}")
 
 
-def test_a_pod_that_takes_too_much_memory_says_so_in_its_status(cluster):
-    """The kubelet knows by the shim alone that it was the kernel that ended it."""
-    preload = {"name": "WASMEDGE_WASINN_PRELOAD", "value": f"default:GGML:CPU:{MODEL_FILE}"}
-    container = {
-        "name": "probe",
-        "image": PROBE_IMAGE,
-        "imagePullPolicy": "Never",
-        "args": ["--prompt", "The capital of France is"],
-        "env": [preload],
-        "resources": {"limits": {"memory": "64Mi"}},
-        "volumeMounts": [{"name": "model", "mountPath": MODEL_FILE, "readOnly": True}],
-    }
-    spec = {
-        "runtimeClassName": "wasinn",
-        "restartPolicy": "Never",
-        "containers": [container],
-        "volumes": [{"name": "model", "hostPath": {"path": MODEL_FILE, "type": "File"}}],
-    }
-    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "greedy"}, "spec": spec})
-    ended = "--for=jsonpath='{.status.containerStatuses[0].state.terminated.exitCode}'=137"
-    cluster.run("node1", f"k3s kubectl wait pod greedy {ended} --timeout=90s", check=False)
-    (status,) = cluster.kubectl("get", "pod", "greedy")["status"]["containerStatuses"]
-    cluster.run("node1", "k3s kubectl delete pod greedy")
-    assert status["state"]["terminated"]["reason"] == "OOMKilled", status
-
-
 def test_a_pod_on_a_node_that_was_not_released(cluster, say):
     (node,) = cluster.kubectl("get", "nodes", "-l", "kubernetes.io/hostname=node2")["items"]
     cluster.run("node1", "k3s kubectl label node node2 wasinn.cluster/runs-models-")
