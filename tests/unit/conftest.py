@@ -45,3 +45,22 @@ def run(tmp_path_factory) -> Callable[..., str]:
         return done.stdout
 
     return run_program
+
+
+@pytest.fixture
+def play_in(exported) -> Callable[..., tuple[int, str]]:
+    """``play_in(folder, *args, timeout=s) -> (exit status, output on one line)`` of ansible-playbook, also where it fails."""
+
+    def run_play(folder: Path, *args: str, timeout: float | None = None) -> tuple[int, str]:
+        done = subprocess.run(
+            [Path(sys.executable).parent / "ansible-playbook", *args],
+            env=dict(os.environ, ANSIBLE_NOCOLOR="1", ANSIBLE_COLLECTIONS_PATH=str(exported.path.parents[2])),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+    return run_play

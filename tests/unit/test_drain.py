@@ -6,17 +6,14 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from tests.unit.kubernetes_api import Handler, serving, write_kubeconfig
 
 PLAY = """
 - hosts: localhost
@@ -35,22 +32,19 @@ BUDGETS = [
 ]
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: Api
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
         if path == "/version":
-            return self._send({"major": "1", "minor": "34", "gitVersion": "v1.34.4"})
+            return self.send({"major": "1", "minor": "34", "gitVersion": "v1.34.4"})
         if path == "/api":
-            return self._send({"kind": "APIVersions", "versions": ["v1"]})
+            return self.send({"kind": "APIVersions", "versions": ["v1"]})
         if path == "/apis":
             version = {"groupVersion": "policy/v1", "version": "v1"}
             group = {"name": "policy", "versions": [version], "preferredVersion": version}
-            return self._send({"kind": "APIGroupList", "groups": [group]})
+            return self.send({"kind": "APIGroupList", "groups": [group]})
         if path in KINDS:
             verbs = ["get", "list", "patch"]
             resources = [
@@ -58,48 +52,36 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 for name, kind, inside in KINDS[path]
             ]
             api = path.removeprefix("/apis/").removeprefix("/api/")
-            return self._send({"kind": "APIResourceList", "groupVersion": api, "resources": resources})
+            return self.send({"kind": "APIResourceList", "groupVersion": api, "resources": resources})
         if path == "/api/v1/nodes/node1":
             return self._node()
         if path == "/api/v1/pods":
             return self._list("v1", "Pod", self.server.pods)
         if path == "/api/v1/namespaces/default/pods/guarded-1" and self.server.pods:
-            return self._send({"kind": "Pod", "apiVersion": "v1", **self.server.pods[0]})
+            return self.send({"kind": "Pod", "apiVersion": "v1", **self.server.pods[0]})
         if path.endswith("/poddisruptionbudgets"):
             return self._list("policy/v1", "PodDisruptionBudget", BUDGETS)
-        return self._status(404, "Not Found")
+        return self.status(404, "Not Found")
 
     def do_PATCH(self) -> None:
-        length = int(self.headers["Content-Length"])
-        self.server.cordoned = json.loads(self.rfile.read(length))["spec"]["unschedulable"]
+        self.server.cordoned = json.loads(self.read())["spec"]["unschedulable"]
         self._node()
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.read()
         self.server.asked.append(time.monotonic())
         if len(self.server.asked) <= self.server.refusals:
-            return self._status(429, REFUSED)
+            return self.status(429, REFUSED)
         if not self.server.stays:
             self.server.pods.clear()
-        return self._send({"kind": "Status", "apiVersion": "v1", "status": "Success"}, 201)
+        return self.send({"kind": "Status", "apiVersion": "v1", "status": "Success"}, 201)
 
     def _node(self) -> None:
         spec = {"unschedulable": self.server.cordoned}
-        self._send({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node1"}, "spec": spec})
+        self.send({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node1"}, "spec": spec})
 
     def _list(self, version: str, kind: str, items: list[dict[str, Any]]) -> None:
-        self._send({"kind": f"{kind}List", "apiVersion": version, "metadata": {}, "items": items})
-
-    def _status(self, code: int, message: str) -> None:
-        self._send({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}, code)
-
-    def _send(self, body: dict[str, Any], code: int = 200) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.send({"kind": f"{kind}List", "apiVersion": version, "metadata": {}, "items": items})
 
 
 class Api(http.server.ThreadingHTTPServer):
@@ -119,19 +101,14 @@ class Api(http.server.ThreadingHTTPServer):
 
 @pytest.fixture
 def api() -> Iterator[Api]:
-    with Api() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(Api()) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
-def drain(exported, api, tmp_path):
+def drain(play_in, api, tmp_path):
     """``drain(timeout) -> (exit status, output)``."""
-    cluster = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{api.server_port}"}}
-    context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
-    config = {"clusters": [cluster], "contexts": [context], "users": [{"name": "u", "user": {}}]}
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump({**config, "current-context": "c"}))
+    write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{api.server_port}")
     (tmp_path / "play.yml").write_text(PLAY)
 
     def run(timeout: int) -> tuple[int, str]:
@@ -141,16 +118,7 @@ def drain(exported, api, tmp_path):
             "k3s_kubeconfig": str(tmp_path / "kubeconfig"),
             "k3s_drain_timeout": timeout,
         }
-        program = Path(sys.executable).parent / "ansible-playbook"
-        done = subprocess.run(
-            [program, "-i", "localhost,", "-c", "local", tmp_path / "play.yml", "-e", json.dumps(extra)],
-            env=dict(os.environ, ANSIBLE_NOCOLOR="1", ANSIBLE_COLLECTIONS_PATH=str(exported.path.parents[2])),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, " ".join((done.stdout + done.stderr).split())
+        return play_in(tmp_path, "-i", "localhost,", "-c", "local", "play.yml", "-e", json.dumps(extra))
 
     return run
 

@@ -6,19 +6,16 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
 import socket
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from tests.unit.kubernetes_api import Handler, serving, write_kubeconfig
 
 INVENTORY = "k3s_server: {hosts: {node1: {ansible_connection: local}}}"
 PLAY = """
@@ -39,46 +36,31 @@ ANSWERS: dict[str, Any] = {
 NO_QUORUM = "etcdserver: request timed out, possibly due to previous leader failure"
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: Api
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
         if path in ANSWERS:
-            self._send(200, ANSWERS[path])
+            self.send(ANSWERS[path])
         elif path != "/api/v1/nodes/node1" or self.server.gone:
-            self._status(404, "not found")
+            self.status(404, "not found")
         elif self.server.failure:
-            self._status(500, self.server.failure)
+            self.status(500, self.server.failure)
         else:
             ready = "True" if self.server.ready > 0 else "Unknown"
             self.server.ready -= 1
             status = {"conditions": [{"type": "Ready", "status": ready}]}
             node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1"}, "status": status}
-            self._send(200, {**node, "spec": {"unschedulable": self.server.cordoned}})
+            self.send({**node, "spec": {"unschedulable": self.server.cordoned}})
 
     def do_PATCH(self) -> None:
-        length = int(self.headers["Content-Length"])
-        self.server.cordoned = json.loads(self.rfile.read(length))["spec"]["unschedulable"]
+        self.server.cordoned = json.loads(self.read())["spec"]["unschedulable"]
         self.do_GET()
 
     def do_DELETE(self) -> None:
         self.server.gone = True
-        self._send(200, {"kind": "Status", "apiVersion": "v1", "status": "Success"})
-
-    def _status(self, code: int, message: str) -> None:
-        self._send(code, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code})
-
-    def _send(self, code: int, body: dict[str, Any]) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.send({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
 
 class Api(http.server.ThreadingHTTPServer):
@@ -94,14 +76,12 @@ class Api(http.server.ThreadingHTTPServer):
 
 @pytest.fixture
 def api() -> Iterator[Api]:
-    with Api() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(Api()) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
-def play(exported, tmp_path):
+def play(play_in, tmp_path):
     """``play(port, tasks, **variables) -> (exit status, output)``."""
 
     def run(port: int, tasks: str, **variables: Any) -> tuple[int, str]:
@@ -116,24 +96,10 @@ def play(exported, tmp_path):
             "__k3s_dead_after": 6,
             **variables,
         }
-        cluster = {"name": "c", "cluster": {"server": f"http://{extra['k3s_api_endpoint']}:{port}"}}
-        context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
-        config = {"clusters": [cluster], "contexts": [context], "users": [{"name": "u", "user": {}}]}
-        (tmp_path / "kubeconfig").write_text(yaml.safe_dump({**config, "current-context": "c"}))
+        write_kubeconfig(tmp_path / "kubeconfig", f"http://{extra['k3s_api_endpoint']}:{port}")
         (tmp_path / "hosts.yml").write_text(INVENTORY)
         (tmp_path / "play.yml").write_text(PLAY)
-        program = Path(sys.executable).parent / "ansible-playbook"
-        collections = f"{exported.path.parents[2]}:{Path(sys.executable).parents[1]}"
-        done = subprocess.run(
-            [program, "-i", tmp_path / "hosts.yml", tmp_path / "play.yml", "-e", json.dumps(extra)],
-            env=dict(os.environ, ANSIBLE_NOCOLOR="1", ANSIBLE_COLLECTIONS_PATH=collections),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        return done.returncode, " ".join((done.stdout + done.stderr).split())
+        return play_in(tmp_path, "-i", "hosts.yml", "play.yml", "-e", json.dumps(extra), timeout=120)
 
     return run
 

@@ -6,10 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,7 +68,7 @@ k3s_cluster:
 
 
 @pytest.fixture
-def play(exported, tmp_path):
+def play(play_in, tmp_path):
     """``play(text, *args, **variables) -> (exit status, output)``; the variables are the group's."""
 
     def run(text: str, *args: str, **variables: Any) -> tuple[int, str]:
@@ -80,15 +77,7 @@ def play(exported, tmp_path):
         (tmp_path / "group_vars").mkdir()
         found = {"ansible_python_interpreter": sys.executable, **variables}
         (tmp_path / "group_vars" / "k3s_cluster.yml").write_text(yaml.safe_dump(found))
-        done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", "hosts.yml", "play.yml", *args],
-            env=dict(os.environ, ANSIBLE_NOCOLOR="1", ANSIBLE_COLLECTIONS_PATH=str(exported.path.parents[2])),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, " ".join((done.stdout + done.stderr).split())
+        return play_in(tmp_path, "-i", "hosts.yml", "play.yml", *args)
 
     return run
 
