@@ -1,17 +1,20 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module wasinn_probe as a pod of a real cluster, in this process."""
+"""Pods of a real cluster: the module wasinn_probe's, in this process, and such as run a module of a few instructions."""
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
+from extensions.molecule.node.tests import wasm_modules
 from tests import working_tree
 
 from .cluster import Cluster
 
 working_tree.use()
 
+from ansible_collections.wasinn.cluster.plugins.module_utils.oci_image import Image, build  # noqa: E402
 from ansible_collections.wasinn.cluster.plugins.modules import wasinn_probe  # noqa: E402
 
 #: (what is changed of a probe that answers, check, words of the cause, words of the remedy)
@@ -46,3 +49,69 @@ def probe(cluster: Cluster, image: str, model: str, /, **changed: Any) -> dict[s
     defaults = {name: spec.get("default") for name, spec in wasinn_probe.ARGUMENT_SPEC.items()}
     usual = {"mode": "pod", "kubeconfig": str(cluster.kubeconfig), "node": "node2", "image": image, "model": model}
     return wasinn_probe.probe_pod({**defaults, **usual, "image_pull_policy": "Never", "max_tokens": 8, **changed})
+
+
+def greedy(cluster: Cluster, node: str) -> dict[str, Any]:
+    """A pod that fills more memory than its limit, which is wide enough for the shim."""
+    image = _bring(cluster, node, "fills", wasm_modules.fills(512))
+    spec = _spec(node, image, resources={"limits": {"memory": "256Mi"}})
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "greedy"},
+        "spec": {**spec, "restartPolicy": "Never"},
+    }
+
+
+def many(cluster: Cluster, node: str, replicas: int) -> dict[str, Any]:
+    """A Deployment of so many pods that wait, all on one node."""
+    labels = {"app": "many"}
+    spec = _spec(node, _bring(cluster, node, "sleeps", wasm_modules.sleeps(900)))
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "many"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
+def _bring(cluster: Cluster, node: str, name: str, module: bytes) -> str:
+    """Import a module as an image that the node's kubelet finds; gives the image's name."""
+    reference, place = f"wasinn.test/{name}:1", f"/run/wasinn-{name}.tar"
+    archive = base64.b64encode(build(Image(reference), f"{name}.wasm", module).archive).decode()
+    load = f"k3s ctr -n k8s.io images import --all-platforms {place} && rm {place}"
+    cluster.run(node, f"base64 -d >{place} && {load}", stdin=archive)
+    return reference
+
+
+def _spec(node: str, image: str, **container: Any) -> dict[str, Any]:
+    return {
+        "runtimeClassName": "wasinn",
+        "nodeSelector": {"kubernetes.io/hostname": node},
+        "automountServiceAccountToken": False,
+        "containers": [{"name": "wasm", "image": image, "imagePullPolicy": "Never", **container}],
+    }
+
+
+#: What containers have on a machine, a line each; of cgroups and sockets those of Kubernetes' pods alone.
+TRACES = {
+    "processes": "ps -eo stat=,pid=,comm= | awk '!/^Z/ && /containerd-shim/ { print $2 }'",
+    "mounts": "awk '{ print $2 }' /proc/mounts",
+    "cgroups": "find /sys/fs/cgroup -type d -path '*kubepods*'",
+    "sockets": "find /run/containerd/s -type s",
+    "folders": "find /run/containerd /run/k3s/containerd -path '*/k8s.io/*' -prune",
+}
+
+
+def traces(cluster: Cluster, node: str) -> dict[str, set[str]]:
+    """What is there now; a container may go while it is looked for, which ``find`` calls an error."""
+    return {kind: set(cluster.run(node, line, check=False).stdout.split()) for kind, line in TRACES.items()}
+
+
+def added(before: dict[str, set[str]], after: dict[str, set[str]]) -> dict[str, set[str]]:
+    """What is new, by kind."""
+    return {kind: after[kind] - before[kind] for kind in TRACES}

@@ -22,8 +22,9 @@ from tests.closed_network.layout import place
 from tests.machines.shell import REPO
 
 from .cluster import Cluster, changes, published_sha256
-from .pods import FAILURES, probe
+from .pods import FAILURES, added, greedy, many, probe, traces
 from .snapshot import Snapshot, differences
+from .waiting import wait_for
 
 MODEL = "smollm2-135m-instruct"
 OF_MODEL = ("-n", "llamaedge", "-l", f"app.kubernetes.io/instance={MODEL}")
@@ -218,6 +219,32 @@ def test_a_restart_of_k3s_keeps_the_model_running(cluster):
         cluster.run(before[0], "systemctl restart 'k3s*.service' && sleep 20")  # time to fail: an old shim's pod did
         cluster.run(before[0], f"for _ in $(seq 30); do {ask} && exit; sleep 2; done; exit 1")  # others are kept out
         assert container() == before
+
+
+def test_a_pod_that_takes_too_much_memory_says_so_in_its_status(cluster):
+    """The kubelet knows by the shim alone that it was the kernel that ended it."""
+    cluster.apply(greedy(cluster, "node2"))
+    cluster.run("node1", "k3s kubectl wait pod greedy --for=jsonpath='{.status.phase}'=Failed --timeout=90s")
+    (status,) = cluster.kubectl("get", "pod", "greedy")["status"]["containerStatuses"]
+    cluster.run("node1", "k3s kubectl delete pod greedy")
+    ended = status["state"]["terminated"]
+    assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
+
+
+def test_twenty_pods_at_once_leave_nothing(cluster):
+    def status():
+        return cluster.kubectl("get", "deployment", "many")["status"]
+
+    def new():
+        return added(before, traces(cluster, "node2"))
+
+    deployment = many(cluster, "node2", 20)
+    before = traces(cluster, "node2")
+    cluster.apply(deployment)
+    wait_for(lambda: status().get("readyReplicas") == 20, 300, lambda: str(status()), every=5)
+    assert all(len(found) >= 20 for found in new().values())
+    cluster.run("node1", "k3s kubectl delete deployment many")
+    wait_for(lambda: not any(new().values()), 120, lambda: str(new()), every=5)
 
 
 def test_verify_names_each_fault_and_takes_the_label_away(cluster):
