@@ -83,6 +83,33 @@ def phase(**more: Any) -> dict[str, Any]:
     return {**figures, **more}
 
 
+def replica(name: str = "balancer-1", state: str = "ready", **more: Any) -> dict[str, Any]:
+    """One of the balancer's pods with what its /api/status answers (rust/balancer/src/observe/status.rs), as far as it is read."""
+    endpoint = {
+        "address": "10.42.0.9:8080",
+        "pod": "smollm2-1",
+        "node": "node1",
+        "state": state,
+        "reason": "check" if state == "ejected" else None,
+        "ejected_s": None,
+        "in_flight": 0,
+        "slots": 1,
+        "totals": {"requests": 30, "errors": 0, "tokens_out": 300},
+    }
+    pool = {
+        "name": "smollm2",
+        "model": "smollm2",
+        "aliases": [],
+        "weight": 2,
+        "in_flight": 1,
+        "waiting": 3,
+        "queue_limit": 64,
+        "totals": {"requests": 35, "errors": 0, "tokens_out": 350},
+        "endpoints": [endpoint],
+    }
+    return {"pod": name, "node": "node1", "status": {"ready": True, "draining": False, "pools": [pool], **more}}
+
+
 SHARE = {"model": "smollm2", "answers": 30, "share": 1.0, "expected": 1.0, "within": True}
 
 
@@ -99,7 +126,7 @@ def data(**more: Any) -> dict[str, Any]:
         "pod_metrics": [],
         "probes": {"node1": [probe()]},
         "runtimes": {"node1": {"wasmedge": "0.14.1", "shim": "0.1.0"}},
-        "balancer": {"url": "http://10.43.0.5:8080", "models": ["smollm2"]},
+        "balancer": {"url": "http://10.43.0.5:8080", "models": ["smollm2"], "replicas": [replica()]},
         "answers": [
             {
                 "model": "smollm2",

@@ -97,7 +97,9 @@ options:
     default: {}
   balancer:
     description:
-      - The balancer's C(url) and its C(models), for the record.
+      - The balancer's C(url) and its C(models), for the record, and its C(replicas), each with C(pod), C(node) and C(status),
+        which is what its admin API's C(/api/status) answers.
+      - A replica without C(status), and an endpoint that is left out for failing, are warnings.
     type: dict
     default: {}
   answers:

@@ -295,6 +295,9 @@ def test_a_report_of_a_cluster_that_is_well(cluster, tmp_path):
     assert report["verdict"]["passed"]
     assert [phase["succeeded"] for phase in report["load"]["phases"]] == [5, 30]
     assert all(share["within"] for share in report["load"]["shares"])
+    pools = [pool for replica in report["balancer"]["replicas"] for pool in replica["pools"]]
+    assert sum(pool["requests"] for pool in pools if pool["model"] == MODEL) > 0
+    assert {endpoint["state"] for pool in pools for endpoint in pool["endpoints"]} == {"ready"}
     assert {it["name"] for it in report["nodes"] if it["probes"][0]["tokens_per_second"] > 0} == set(cluster.nodes)
     assert any("Paris" in answer["content"] for answer in report["answers"])
     assert {path.name for path in tmp_path.iterdir()} == {"report.md", "report.json", "report.html", "history.jsonl"}

@@ -36,7 +36,13 @@ def text(page: webdriver.Chrome, css: str) -> str:
 def test_the_verdict_is_on_top_and_everything_is_there(page: webdriver.Chrome) -> None:
     assert text(page, "h1") == "demo: ✘ failed"
     assert "1 error; the first: Node node2 is not Ready." in text(page, "header")
-    parts = {"#findings": "node_not_ready", "#load": "concurrent", "#nodes": "node2", "#history": "✔ passed"}
+    parts = {
+        "#findings": "node_not_ready",
+        "#load": "concurrent",
+        "#balancer": "3 of 64",
+        "#nodes": "node2",
+        "#history": "✔ passed",
+    }
     for part, words in parts.items():
         assert words in text(page, part)
 

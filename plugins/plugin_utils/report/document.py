@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from .balancer import balancer_row
 from .judgement import judge
 from .objects import event_rows, node_row, pod_row, service_row
 
@@ -38,7 +39,7 @@ def build(data: Data, now: datetime | None = None) -> dict[str, Any]:
         "pods": _sorted(pod_row(each, now, usage["pod_metrics"].get(_key(each))) for each in data["pods"]),
         "services": _sorted(service_row(each, data["endpoint_slices"]) for each in data["services"]),
         "events": event_rows(data["events"]),
-        "balancer": dict(data["balancer"]),
+        "balancer": balancer_row(data["balancer"]),
         "answers": [dict(each) for each in data["answers"]],
         "load": {key: data["load"].get(key, []) for key in ("phases", "shares")},
     }

@@ -24,10 +24,11 @@ REMEDIES = {
 
 
 def judge(document: Data, data: Data) -> list[dict[str, str]]:
-    """The findings about nodes, probes, pods and services."""
+    """The findings about nodes, probes, pods, the balancer and services."""
     peers = _speeds(document)
     found = [each for node in document["nodes"] for each in _of_node(node, peers)]
     found += [each for pod in document["pods"] for each in _of_pod(pod, int(data["restarts"]))]
+    found += [each for replica in document["balancer"].get("replicas", []) for each in _of_replica(replica)]
     return found + [each for service in document["services"] for each in _of_service(service)]
 
 
@@ -98,6 +99,18 @@ def _of_service(service: Data) -> Iterator[dict[str, str]]:
         yield _warning(
             "service_empty", subject, cause, "Raise its Deployment's replicas, unless none is what you want."
         )
+
+
+def _of_replica(replica: Data) -> Iterator[dict[str, str]]:
+    if not replica["answered"]:
+        cause = f"The balancer's pod {replica['pod']} on node {replica['node']} did not tell its state."
+        yield _warning("balancer_silent", replica["pod"], cause, f"See kubectl logs of {replica['pod']}.")
+    for pool in replica["pools"]:
+        for each in pool["endpoints"]:
+            if each["state"] == "ejected":
+                whose = f"endpoint {each['address']} ({each['pod'] or 'no pod'}) of {pool['name']}"
+                cause = f"The balancer leaves out {whose} for failing ({each['reason'] or 'no reason is kept'})."
+                yield _warning("balancer_ejected", pool["name"], cause, "See its pod's log; it fails what it is asked.")
 
 
 def _error(check: str, subject: str, cause: str, remedy: str) -> dict[str, str]:

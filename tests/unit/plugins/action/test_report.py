@@ -18,7 +18,7 @@ from ansible_collections.wasinn.cluster.plugins.plugin_utils.report import docum
 from ansible_collections.wasinn.cluster.plugins.plugin_utils.report import history
 from ansible_collections.wasinn.cluster.plugins.plugin_utils.report.render import bars, cell, lines, render
 
-from tests.report_data import data, endpoints, made, node, phase, pod, probe
+from tests.report_data import data, endpoints, made, node, phase, pod, probe, replica
 
 ROOT = Path(report.__file__).parents[3]
 COLLECTIONS = ROOT.parents[2]
@@ -69,6 +69,12 @@ FOUND = {"check": "gguf_truncated", "cause": "m.gguf ends early.", "remedy": "Co
         ({"pods": [pod(phase="Succeeded", ready=False)]}, []),
         ({"endpoint_slices": [endpoints("smollm2", False, False)]}, [("error", "service_not_ready")]),
         ({"endpoint_slices": []}, [("warning", "service_empty")]),
+        (
+            {"balancer": {"replicas": [replica(state="ejected"), replica("b2", "ejected")]}},
+            [("warning", "balancer_ejected")],
+        ),
+        ({"balancer": {"replicas": [{**replica(), "status": {}}]}}, [("warning", "balancer_silent")]),
+        ({"balancer": {"replicas": [replica(pools=[])]}}, []),
         ({"probes": {"node1": [probe(findings=[FOUND])]}}, [("error", "gguf_truncated")]),
         ({"probes": {"node1": [probe(29, baseline={"tokens_per_second": 60})]}}, [("warning", "probe_slow")]),
         ({"probes": {"node1": [probe(31, baseline={"tokens_per_second": 60})]}}, []),
@@ -129,8 +135,23 @@ EMPTY: dict[str, Any] = {
 } | {name: {} for name in ("probes", "runtimes", "balancer", "load")}
 
 
+SILENT = {"balancer": {"replicas": [{**replica(), "status": {}}, replica(state="ejected")]}}
+
+
+def test_each_replica_of_the_balancer_shows_its_queues_and_endpoints():
+    (row,) = made()["balancer"]["replicas"][0]["pools"]
+    assert (row["weight"], row["in_flight"], row["waiting"], row["queue_limit"], row["requests"]) == (2, 1, 3, 64, 35)
+    assert (row["endpoints"][0]["pod"], row["endpoints"][0]["state"]) == ("smollm2-1", "ready")
+    shown = "| balancer-1 | smollm2 | smollm2 | 2 | 1 | 3 of 64 | 35 | 0 | 10.42.0.9:8080 ready, 0 of 1 |"
+    assert shown in render("markdown", made()).splitlines()
+    assert '<td class="n">3 of 64</td>' in render("html", made())
+    assert "NO ANSWER" in render("markdown", made(**SILENT))
+
+
 @pytest.mark.parametrize(
-    "given", [{}, EMPTY, {"pods": [pod(ready=False, **WAITING)]}], ids=["healthy", "empty", "failed"]
+    "given",
+    [{}, EMPTY, {"pods": [pod(ready=False, **WAITING)]}, SILENT],
+    ids=["healthy", "empty", "failed", "silent"],
 )
 def test_every_document_keeps_to_the_schema(given):
     schema = json.loads((ROOT / "docs" / "report.schema.json").read_text())
@@ -187,7 +208,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.mark.parametrize("given", [{}, EMPTY], ids=["healthy", "empty"])
+@pytest.mark.parametrize("given", [{}, EMPTY, SILENT], ids=["healthy", "empty", "silent"])
 def test_the_page_needs_nothing_else(given):
     page = Page(render("html", made(**given)))
     assert page.open == []
@@ -207,7 +228,7 @@ def test_hostile_text_stays_text():
 
 
 def test_markdown_tables_have_a_row_a_line():
-    markdown = render("markdown", made(probes={"node1": [probe(), probe(model="other")]}))
+    markdown = render("markdown", made(probes={"node1": [probe(), probe(model="other")]}, **SILENT))
     for table in re.split(r"\n\n", markdown):
         columns = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines() if line.startswith("|")}
         assert len(columns) <= 1, table
