@@ -29,6 +29,7 @@ _REPORT_EVERY = 5.0  # seconds between lines on the screen
 ARGUMENT_SPEC: dict[str, t.Any] = {
     **ARTIFACTS_SPEC,
     "parallel": {"type": "int", "default": 4},
+    "confirm": {"type": "bool", "default": False},
     **CACHE_SPEC,
 }
 
@@ -49,7 +50,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
             artifacts = [artifact_of(item, credentials) for item in args["artifacts"]]
         except DownloadError as exc:
             return {**result, "failed": True, "msg": f"{exc}."}
-        fetched, errors = self._all(cache, artifacts, max(1, args["parallel"]))
+        work = cache.fetch
+        if self._task.check_mode:
+            work = cache.confirm if args["confirm"] else cache.predict
+        fetched, errors = self._all(cache, artifacts, work, max(1, args["parallel"]))
         result["changed"] = any(item.changed for item in fetched.values())
         versions = {item["name"]: item["version"] for item in args["artifacts"]}
         result["artifacts"] = {
@@ -65,8 +69,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
             result["msg"] = "\n".join(errors)
         return result
 
-    def _all(self, cache: Cache, artifacts: list[Artifact], parallel: int) -> tuple[dict[str, Fetched], list[str]]:
-        work = cache.predict if self._task.check_mode else cache.fetch
+    def _all(
+        self, cache: Cache, artifacts: list[Artifact], work: t.Callable[[Artifact], Fetched], parallel: int
+    ) -> tuple[dict[str, Fetched], list[str]]:
         fetched: dict[str, Fetched] = {}
         errors: list[str] = []
         with ThreadPoolExecutor(max_workers=parallel) as pool:

@@ -173,6 +173,24 @@ class Cache:
             return Fetched(str(path), wanted, path.stat().st_size, artifact.url)
         return Fetched(str(path), wanted, 0, artifact.url, pending=True, changed=True)
 
+    def confirm(self, artifact: Artifact) -> Fetched:
+        """What predict() says, once the first byte of what is not there has come; nothing is kept but the lists of checksums.
+
+        :raises DownloadError: as fetch() would, as far as that can be known beforehand.
+        """
+        found = self.predict(artifact)
+        if not found.pending:
+            return found
+        try:
+            artifact = self.locate(artifact)
+            if artifact.stays:
+                self._check_own(artifact)
+            else:
+                self.first_bytes(artifact, 1)
+        except OSError as exc:
+            raise DownloadError(_disk_sentence(exc, artifact.name, self.path(artifact.url))) from exc
+        return self.predict(artifact)
+
     def fetch(self, artifact: Artifact) -> Fetched:
         """Brings the artifact into the cache unless it is there and right.
 

@@ -24,7 +24,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Neither the network nor the disk is touched. What would be downloaded is marked C(pending).
+      - Neither the network nor the disk is touched, unless O(confirm) is set. What would be downloaded is marked C(pending).
   diff_mode:
     support: full
 options:
@@ -33,6 +33,12 @@ options:
       - How many files are downloaded at a time.
     type: int
     default: 4
+  confirm:
+    description:
+      - Whether check mode asks for the first byte of what would be downloaded, and fails where that cannot be had. It keeps the lists of
+        checksums.
+    type: bool
+    default: false
 seealso:
   - module: wasinn.cluster.artifact_install
 """

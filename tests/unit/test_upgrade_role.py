@@ -182,8 +182,9 @@ WAY_BACK = """
 """
 
 
+@pytest.mark.parametrize("args", [[], ["--check"]], ids=["real", "dry"])
 @pytest.mark.parametrize("lacks", ["", "k3s", "probe"])
-def test_an_upgrade_without_a_way_back_is_refused_beforehand(play, tmp_path, lacks):
+def test_an_upgrade_without_a_way_back_is_refused_beforehand(play, tmp_path, lacks, args):
     names = ["wasmedge", "wasmedge_plugin_ggml", "shim", "k3s", "k3s_images", "probe"]
     cache = tmp_path / "cache" / "old.invalid"
     cache.mkdir(parents=True)
@@ -192,6 +193,7 @@ def test_an_upgrade_without_a_way_back_is_refused_beforehand(play, tmp_path, lac
             (cache / name).write_text(name)
     status, output = play(
         WAY_BACK,
+        *args,
         artifacts_cache=str(tmp_path / "cache"),
         k3s_airgap_images=True,
         urls={name: f"https://old.invalid/{name}" for name in names},

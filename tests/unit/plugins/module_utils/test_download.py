@@ -64,7 +64,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send_error(int(fault))
         start = 0
         if asked and self.server.ranges:
-            start = int(re.fullmatch(r"bytes=(\d+)-", asked).group(1))  # type: ignore[union-attr]
+            first, last = re.fullmatch(r"bytes=(\d+)-(\d*)", asked).groups()  # type: ignore[union-attr]
+            start, content = int(first), content[: int(last) + 1] if last else content
             if start >= len(content):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(content)}")
@@ -277,6 +278,22 @@ def test_check_mode_touches_nothing(cache: Cache, server: Server) -> None:
     cache.fetch(LISTED)
     predicted = cache.predict(LISTED)
     assert (predicted.pending, predicted.changed, predicted.sha256) == (False, False, SHA)
+
+
+def test_check_mode_asks_where_it_is_to_confirm(cache: Cache, server: Server) -> None:
+    confirmed = cache.confirm(LISTED)
+    assert (confirmed.pending, confirmed.sha256, place(cache).exists()) == (True, SHA, False)
+    assert server.seen[-1][1] == "bytes=0-0"
+    server.files.pop("/example.org/releases/v1.0+k3s1/tool.tar.gz")
+    with pytest.raises(DownloadError, match="404"):
+        cache.confirm(LISTED)
+    place(cache).write_bytes(CONTENT)
+    assert not cache.confirm(LISTED).pending
+
+
+def test_check_mode_confirms_nothing_offline(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="is not in the cache and offline mode allows no download"):
+        Cache(str(tmp_path), opener, offline=True).confirm(PINNED)
 
 
 def _fetch(root: str, mirror: str, results: t.Any) -> None:
