@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two servers without a datastore of their own: both keep the cluster's state in an etcd of the user's, on a third machine.
 
-The API has an address that kube-vip moves between them. The tests build on each other. The first failure skips the rest.
+The API has an address that kube-vip moves between them, whose image comes as an archive. The tests build on each other. The first failure skips the rest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.machines.engine import docker
 from tests.machines.scenario import Scenario
 from tests.servers.certificate import self_signed
 
-from .cluster import Cluster, changes
+from .cluster import Cluster, changes, published_sha256
 from .foreign import RELEASE
 from .sick import says
 from .snapshot import Snapshot, differences
@@ -35,7 +35,6 @@ pytestmark = [pytest.mark.in_order, pytest.mark.slow(18)]
 
 SERVERS = ("node1", "node2")
 FOLDER = "/etc/datastore"
-IMAGES = "/var/lib/rancher/k3s/agent/images"
 
 
 def endpoint(scenario: Scenario) -> str:
@@ -59,6 +58,7 @@ def cluster(scenario, run_playbook, on, inventory, say, tmp_path_factory) -> Clu
     variables |= {
         "k3s_api_endpoint": endpoint(scenario),
         "k3s_kube_vip_image": image.replace("@", f":{kube_vip.VERSION}@"),
+        "k3s_image_archives": [{"name": image, "url": kube_vip.ARCHIVE, "sha256": published_sha256(kube_vip.ARCHIVE)}],
     }
     address = f"{scenario.address('node3')}:2379"
     files = {name: f"{FOLDER}/{name}.pem" for name in ("cert", "key")}
@@ -86,15 +86,11 @@ def cluster(scenario, run_playbook, on, inventory, say, tmp_path_factory) -> Clu
 
 @pytest.fixture(scope="module")
 def before(cluster, scenario) -> dict[str, Snapshot]:
-    """The machines as they were, started once more as one of them will be; then, where k3s looks for images, kube-vip's."""
+    """The machines as they were, started once more as one of them will be."""
     for node in SERVERS:
         docker("kill", scenario.container(node))
     machines.up(scenario)
-    found = {node: cluster.snapshot(node) for node in SERVERS}
-    for node in SERVERS:
-        cluster.run(node, f"mkdir -p {IMAGES}")
-        docker("cp", str(place(MIRROR, kube_vip.ARCHIVE)), f"{scenario.container(node)}:{IMAGES}")
-    return found
+    return {node: cluster.snapshot(node) for node in SERVERS}
 
 
 def token(cluster: Cluster, node: str) -> str:
