@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -172,6 +173,82 @@ def test_a_version_that_fails_gives_way_to_the_one_before(tmp_path: Path, mirror
         "WasmEdge 0.14.0, which was active before, is active again."
         in result["wasinn.cluster.node : Refuse to go on with open findings"]["msg"]
     )
+
+
+#: The role as it runs on a node where a model answered before.
+PROBED = """
+- hosts: all
+  gather_facts: false
+  module_defaults:
+    wasinn.cluster.wasinn_probe: {module: "{{ root }}/probe.wasm"}
+    wasinn.cluster.local_fact: {path: "{{ root }}/wasinn.fact"}
+    ansible.builtin.setup: {fact_path: "{{ root }}"}
+  tasks:
+    - ansible.builtin.include_role: {name: wasinn.cluster.wasmedge}
+"""
+ANSWERS = """#!/bin/sh
+echo '{"text": " Paris.", "prompt_tokens": 5, "completion_tokens": 2}'
+"""
+CRASHES = """#!/bin/sh
+echo "no memory for the context" >&2; exit 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "answered", "active"),
+    [
+        (ANSWERS, {"slow.gguf": 9, "tiny.gguf": 1}, "0.14.1"),
+        (CRASHES, {"slow.gguf": 9, "tiny.gguf": 1}, "0.14.0"),
+        (CRASHES, {"gone.gguf": 1}, "0.14.1"),
+        (CRASHES, {}, "0.14.1"),
+    ],
+    ids=["answers", "crashes", "the model is gone", "none answered before"],
+)
+def test_a_version_by_which_no_model_answers_gives_way(
+    tmp_path, mirror, make_library, make_plugin, gguf, program, answered, active
+):
+    """Its files are all well."""
+    node = tmp_path / "node"
+    (node / "wasmedge/0.14.0").mkdir(parents=True)
+    (node / "wasmedge/current").symlink_to("0.14.0")
+    (node / "probe.wasm").write_bytes(b"\0asm\1\0\0\0")
+    gguf.write(node / "tiny.gguf")
+    noted = {"baseline": {name: {"file": name, "load_ms": time} for name, time in answered.items()}}
+    (node / "wasinn.fact").write_text(json.dumps(noted))
+    (tmp_path / "wasmedge").write_text(program)
+    (tmp_path / "wasmedge").chmod(0o755)
+    runtime = {
+        "WasmEdge-0.14.1-Linux/bin/wasmedge": tmp_path / "wasmedge",
+        "WasmEdge-0.14.1-Linux/lib64/libwasmedge.so.0": make_library("libwasmedge.so.0"),
+    }
+    plugin = {"libwasmedgePluginWasiNN.so": make_plugin("libwasmedgePluginWasiNN.so")}
+    shutil.rmtree(mirror / WASMEDGE)
+    for name, members in {"WasmEdge": runtime, "WasmEdge-plugin-wasi_nn-ggml": plugin}.items():
+        for arch in ("x86_64", "aarch64"):
+            publish(mirror / WASMEDGE / f"{name}-0.14.1-manylinux_2_28_{arch}.tar.gz", packed(members))
+    options = {
+        "__wasmedge_prefix": str(node / "wasmedge"),
+        "artifacts_wanted": ["wasmedge", "wasmedge_plugin_ggml"],
+        "wasmedge_plugin_variant": "cpu",
+        "models_dir": str(node),
+    }
+
+    failures = active == "0.14.0"
+    result = play(tmp_path, PROBED, "-e", json.dumps(options), failures=int(failures))
+    assert os.readlink(node / "wasmedge/current") == active
+    assert ("wasmedge" in json.loads((node / "wasinn.fact").read_text())) is not failures
+    if failures:
+        said = result["wasinn.cluster.node : Refuse to go on with open findings"]["msg"]
+        assert "ended with status 1: no memory for the context." in said
+        assert "WasmEdge 0.14.0, which was active before, is active again." in said
+
+
+def packed(members: dict[str, Path]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+        for name, path in members.items():
+            tar.add(path, name)
+    return content.getvalue()
 
 
 def test_what_nobody_has_built_ends_before_the_download(tmp_path: Path, mirror: Path) -> None:
