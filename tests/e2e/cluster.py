@@ -40,9 +40,11 @@ class Cluster:
         self._run_playbook = run_playbook
         self._on = on
 
-    def play(self, name: str, *args: str, extra: Mapping[str, Any] | None = None) -> playbook.Result:
+    def play(
+        self, name: str, *args: str, extra: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None
+    ) -> playbook.Result:
         """Run a playbook of the collection to its end."""
-        return self._run_playbook(name, *args, extra_vars=extra)
+        return self._run_playbook(name, *args, extra_vars=extra, env=env)
 
     def play_and_kill(self, name: str, at: str) -> playbook.Result:
         """Run a playbook and end it with SIGKILL, workers included, as soon as the task ``at`` begins."""

@@ -23,6 +23,7 @@ from tests.demo import collection, playbook
 from tests.machines import engine, machines
 from tests.machines.scenario import KNOWN, Scenario, variable
 from tests.machines.shell import CACHE, REPO
+from tests.servers.outside import Outside, refusing
 
 from .sick import Sick
 
@@ -120,6 +121,18 @@ def on(scenario: Scenario) -> Callable[..., subprocess.CompletedProcess[str]]:
     """``on("node2", "cat /etc/hostname")``: a shell line as root on a machine, ``check=False`` takes any exit status."""
 
     return partial(machines.run_on, scenario)
+
+
+@pytest.fixture
+def outside(scenario: Scenario) -> Iterator[Outside]:
+    """With its environment the controller reaches the machines alone. At the end it is asked that nothing else was tried.
+
+    The machines reach nothing but each other and the controller anyway (tests/machines/network.py), and of the controller not the mirror,
+    which is served on its loopback.
+    """
+    with refusing(map(scenario.address, scenario.nodes)) as found:
+        yield found
+    assert found.asked == []
 
 
 @pytest.fixture(scope="module")

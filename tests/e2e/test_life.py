@@ -8,6 +8,7 @@ The tests build on each other. The first failure skips the rest.
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -33,7 +34,7 @@ PORT = 30080
 OLD, NEW = (f"{version}+k3s1" for version in (k3s_previous.KUBERNETES, k3s.VERSIONS["KUBERNETES_VERSION"]))
 OLD_SHIM, NEW_SHIM = own_previous.VERSION, recipe.VERSION
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(55)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(58)]
 
 
 class Living(Cluster):
@@ -44,11 +45,23 @@ class Living(Cluster):
     hosts: dict[str, Any]
     address: str
 
-    def play_with(self, playbook: str, *args: str, **variables: Any) -> Any:
+    @property
+    def earlier(self) -> dict[str, str]:
+        """The versions that the cluster begins with; the inventory has the later ones."""
+        return {**self.variables["artifacts_versions"], "k3s": OLD, "wasinn": OLD_SHIM}
+
+    def play_with(
+        self,
+        playbook: str,
+        *args: str,
+        extra: dict[str, Any] | None = None,
+        env: dict[str, str] | None = None,
+        **variables: Any,
+    ) -> Any:
         """Run a playbook with the inventory's variables changed by the given ones."""
         text = yaml.safe_dump({**self.variables, **variables}, sort_keys=False)
         (self.folder / "group_vars" / "k3s_cluster.yml").write_text(text, encoding="utf-8")
-        return self.play(playbook, *args)
+        return self.play(playbook, *args, extra=extra, env=env)
 
     def move(self, host: str, to: str) -> None:
         """Move a host to another group of the inventory."""
@@ -151,8 +164,7 @@ def before(scenario, living, say) -> dict[str, Snapshot]:
 
 
 def test_a_cluster_with_the_earlier_versions(living, before):
-    earlier = {**living.variables["artifacts_versions"], "k3s": OLD, "wasinn": OLD_SHIM}
-    assert living.play_with("site", artifacts_versions=earlier).rc == 0
+    assert living.play_with("site", artifacts_versions=living.earlier).rc == 0
     assert set(living.versions().values()) == {OLD}
     assert living.shims() == {OLD_SHIM}
     merged = yaml.safe_load((living.folder / "kubeconfig").read_text(encoding="utf-8"))
@@ -209,11 +221,25 @@ def test_a_node_that_fails_goes_back_and_the_others_are_not_touched(living):
     assert living.cordoned() == []
 
 
-def test_an_upgrade_of_kubernetes_and_the_runtime_under_load_fails_no_request(living):
+@pytest.fixture(scope="module")
+def alone(living) -> dict[str, Any]:
+    """Variables with which the controller has nothing but two bundles: one of the wanted versions, one to go back by."""
+    folder = living.scenario.state / "bundles"  # in the inventory, Ansible would read them
+    shutil.rmtree(folder, ignore_errors=True)
+    closed = {"artifacts_mirror": "", "artifacts_offline": True, "artifacts_cache": str(folder / "cache")}
+    for name, versions in {"earlier": living.earlier, "wanted": living.variables["artifacts_versions"]}.items():
+        variables = {"bundle_dir": str(folder), "bundle_name": name, "artifacts_versions": versions}
+        assert living.play_with("bundle", **variables).rc == 0
+        assert living.play_with("bundle_open", extra=closed, **variables).rc == 0
+    return closed
+
+
+def test_an_upgrade_of_kubernetes_and_the_runtime_under_load_fails_no_request(living, alone, outside):
+    """Its files are those of bundles, and the controller reaches nothing but the machines."""
     url = f"http://{living.address}:{PORT}"
     kept = living.kept()
     with asking(2, lambda _number: ask(url, MODEL, max_tokens=4)) as answers:
-        result = living.play_with("upgrade")
+        result = living.play_with("upgrade", extra=alone, env=outside.env)
     assert result.rc == 0
     assert set(living.versions().values()) == {NEW}
     assert living.shims() == {NEW_SHIM}

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Three servers: their datastore saved and restored, their token and certificates rotated, the first of them lost, all of them lost.
+"""Three servers: their datastore saved and restored, their token and certificates rotated, the first of them lost, all of them lost;
+from a bundle alone they come back, and one more joins.
 
 The tests build on each other. The first failure skips the rest.
 """
@@ -15,6 +16,7 @@ import ssl
 import subprocess
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -27,7 +29,7 @@ from .load import ask
 from .test_journey import MODEL, OF_MODEL
 from .waiting import wait_for
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(45)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(50)]
 
 PORT = 30080
 PRIVATE = ("/var/lib/rancher/k3s/server/token", "/etc/rancher/k3s/token", "/etc/rancher/k3s/config.yaml")
@@ -174,15 +176,24 @@ def test_a_damaged_backup_is_refused_before_anything_stops(cluster, backup, tmp_
 
 
 def test_a_snapshot_that_does_not_open_leaves_the_cluster_as_it_was(cluster, backup, tmp_path):
-    """Its token is another one: k3s finds that out when the servers are stopped already."""
+    """Its token is another one: k3s finds that out when the servers are stopped already, and the first has it in its configuration."""
     for file in backup.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     token = (tmp_path / "token").read_text().strip()
     (tmp_path / "token").write_text(f"{token}0\n")
-    result = cluster.play("restore", extra={"k3s_restore_from": str(tmp_path)})
+    result = cluster.play("restore", extra={"k3s_restore_from": str(tmp_path), "k3s_token": f"{token}0"})
     assert result.rc != 0
     assert "the servers go on as they were: " in result.output
     assert "encrypted with different token. Remedy: " in result.output
+    assert cluster.made() == {"after"}
+
+
+def test_a_snapshot_on_a_server_is_not_restored_with_another_token(cluster):
+    path = cluster.run("node1", "ls -d /var/lib/rancher/k3s/server/db/snapshots/* | tail -n 1").stdout.strip()
+    result = cluster.play("restore", extra={"k3s_restore_snapshot": path, "k3s_token": "another"})
+    assert result.rc != 0
+    assert f"k3s_token does not open {path}. Remedy: " in " ".join(result.output.split())
+    assert changes(result) == []
     assert cluster.made() == {"after"}
 
 
@@ -240,7 +251,7 @@ def test_the_loss_of_the_first(cluster):
 @pytest.fixture(scope="module")
 def bundle(cluster) -> Path:
     """Everything that the cluster needs, in one signed archive."""
-    folder = cluster.folder / "bundle"
+    folder = cluster.scenario.state / "bundle"  # in the inventory, Ansible would read it
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
@@ -256,14 +267,17 @@ def bundle(cluster) -> Path:
     return folder / "wasinn.tar"
 
 
-def test_restored_on_new_machines_from_a_bundle(cluster, backup, bundle, scenario, say):
-    """All machines are lost. Of the new ones node1 is the only server and node2 an agent; node3 is no part of it.
+@pytest.fixture(scope="module")
+def alone(bundle) -> dict[str, Any]:
+    """Variables with which the controller has nothing but the bundle: no mirror, and an empty cache at first."""
+    return {"artifacts_mirror": "", "artifacts_offline": True, "artifacts_cache": str(bundle.parent / "cache")}
 
-    The controller has nothing but the bundle either: no mirror, an empty cache.
-    """
-    alone = {"artifacts_mirror": "", "artifacts_offline": True, "artifacts_cache": str(bundle.parent / "cache")}
+
+def test_restored_on_new_machines_from_a_bundle(cluster, backup, bundle, alone, outside, scenario, say):
+    """All machines are lost. Of the new ones node1 is the only server and node2 an agent; node3 is no part of it."""
+    play = partial(cluster.play, env=outside.env)
     signed = {"bundle_file": str(bundle), "bundle_allowed_signers": str(bundle.parent / "allowed")}
-    assert cluster.play("bundle_open", extra={**alone, **signed}).rc == 0
+    assert play("bundle_open", extra={**alone, **signed}).rc == 0
     machines.renew(scenario, say)
 
     def smaller(groups) -> None:
@@ -272,10 +286,24 @@ def test_restored_on_new_machines_from_a_bundle(cluster, backup, bundle, scenari
         groups["k3s_server"]["hosts"] = node1
 
     cluster.rewrite(smaller)
-    assert cluster.play("restore", extra={**alone, "k3s_restore_from": str(backup)}).rc == 0
+    assert play("restore", extra={**alone, "k3s_restore_from": str(backup)}).rc == 0
     assert cluster.made() == {"before"}
     assert cluster.nodes_there() == ["node1", "node2"]
     assert [item["metadata"]["name"] for item in cluster.kubectl("get", "nodes")["items"]] == ["node1", "node2"]
     assert cluster.answers()
-    again = cluster.play("site", extra=alone)
+    again = play("site", extra=alone)
+    assert (again.rc, changes(again)) == (0, [])
+
+
+def test_a_second_server_joins_from_the_bundle(cluster, alone, outside, scenario):
+    """The cluster's one server has etcd, of which the new machine gets a member. No file comes from elsewhere."""
+    play = partial(cluster.play, env=outside.env)
+    address = {"ansible_host": scenario.address("node3")}
+    cluster.rewrite(lambda groups: groups["k3s_server"]["hosts"].update(node3=address))
+    assert play("scale", extra=alone).rc == 0
+    assert cluster.nodes_there("node3") == ["node1", "node2", "node3"]
+    members = cluster.kubectl("get", "nodes", "-l", "node-role.kubernetes.io/etcd=true")["items"]
+    assert sorted(node["metadata"]["name"] for node in members) == ["node1", "node3"]
+    assert cluster.answers()
+    again = play("scale", extra=alone)
     assert (again.rc, changes(again)) == (0, [])
