@@ -311,6 +311,43 @@ def test_a_backup_is_not_restored_beside_another_token(play, living, backup, tok
     assert "own-secret" not in output
 
 
+def snapshot_of(*secrets: str) -> bytes:
+    """As etcd's file has it: the names under which k3s keeps what each token opens, among other bytes."""
+    names = [f"/bootstrap/{hashlib.sha256(secret.encode()).hexdigest()[:12]}" for secret in secrets]
+    return b"\x00\xff".join([b"\xed\n" * 100, *(b"\x12\x1f" + name.encode() + b"\x18\x02" for name in names), b"\x00"])
+
+
+@pytest.mark.parametrize(
+    ("saved", "token", "cause"),
+    [
+        (snapshot_of("own-secret"), "", ""),
+        (snapshot_of("then-secret", "own-secret"), "own-secret", ""),
+        (snapshot_of("then-secret"), OWN.replace("own", "then"), ""),
+        (snapshot_of(), "other-secret", ""),  # compressed
+        (snapshot_of("own-secret"), "other-secret", "s1: k3s_token does not open"),
+        (snapshot_of("then-secret"), "", "s1: The token that the server has does not open"),
+    ],
+    ids=["own", "one of two", "in full", "unknown", "another", "rotated since"],
+)
+def test_a_snapshot_is_not_restored_with_another_token(play, living, tmp_path, saved, token, cause):
+    (tmp_path / "saved").write_bytes(saved)
+    snapshot = str(tmp_path / "saved")
+    status, output, _work = play(
+        RESTORE_CHECK, __k3s_data_dir=str(living), k3s_restore_snapshot=snapshot, k3s_token=token
+    )
+    flat = " ".join(output.split())
+    assert (status != 0) is bool(cause), output
+    assert cause in flat
+    assert ("Remedy: set k3s_token to the token of the snapshot's time" in flat) is bool(cause)
+    assert "-secret" not in output
+
+
+def test_a_new_machine_needs_the_snapshots_token(play, tmp_path):
+    status, output, _work = play(RESTORE_CHECK, __k3s_data_dir=str(tmp_path), k3s_restore_snapshot="name")
+    assert status != 0
+    assert "s1 has no token, and a snapshot opens with the token of its time alone." in " ".join(output.split())
+
+
 def test_a_backup_of_another_cluster_is_refused_by_a_sentence(play, living, backup):
     folder = backup(OWN.replace("0", "1"))
     status, output, _work = play(RESTORE_CHECK, __k3s_data_dir=str(living), k3s_restore_from=str(folder))
