@@ -20,6 +20,7 @@ from .cluster import Cluster, changes
 from .foreign import Foreign
 from .load import ask
 from .snapshot import Snapshot, differences
+from .waiting import wait_for
 
 MODEL = "smollm2-135m-instruct"
 PORT = 30080
@@ -210,6 +211,25 @@ def test_verify_and_report_work_with_it(existing):
     assert existing.play("verify").rc == 0
     result = existing.play("report", extra={"report_load": False})
     assert result.rc == 0
+
+
+def test_reset_of_one_node_empties_it_and_the_others_serve_on(existing, before):
+    """From a controller that has no kubeconfig."""
+    (existing.folder / "kubeconfig").unlink()
+    started = existing.started("node1", "containerd")
+    assert existing.play("reset", "--limit", "node2").rc == 0
+    rules = re.compile("^firewall: ")  # kube-proxy's, for Services that stay
+    assert left(before["machines"]["node2"], existing.snapshot("node2"), rules) == []
+    assert existing.containerd("node2") == before["containerd"]["node2"]
+    labels = [line for line in existing.objects() if line.startswith("beta ")]
+    assert labels == [line for line in before["objects"] if line.startswith("beta ")]
+    assert left(before["machines"]["node1"], existing.snapshot("node1"), OURS) == []
+    assert existing.started("node1", "containerd") == started
+    url = f"http://{existing.foreign.scenario.address('node1')}:{PORT}"
+    wait_for(lambda: not ask(url, MODEL, max_tokens=8).failure, 120, "the model does not answer from the other node")
+    again = existing.play("reset", "--limit", "node2")
+    assert (again.rc, changes(again)) == (0, [])
+    assert existing.play("site").rc == 0
 
 
 def test_reset_leaves_the_cluster_as_it_was(existing, before):

@@ -187,6 +187,34 @@ def test_a_kubelet_that_does_not_run_and_an_api_that_does_not_answer_are_told(pl
     assert "changed=0" in output
 
 
+@pytest.mark.parametrize(
+    ("limit", "there", "fetched"),
+    [("all", True, True), ("two", True, False), ("two", False, True)],
+    ids=["whole", "a node", "a node, from another controller"],
+)
+def test_a_reset_has_a_kubeconfig(play, exported, tmp_path, limit, there, fetched):
+    """It comes from the first control plane, whichever node is reset."""
+    files = exported.path / "roles" / "k3s" / "tasks"
+    (condition,) = [
+        {key: value for key, value in task.items() if key != "ansible.builtin.include_tasks"}
+        for task in yaml.safe_load((files / "reset_existing.yml").read_text())
+        if task.get("ansible.builtin.include_tasks") == "kubeconfig.yml"
+    ]
+    read = yaml.safe_load((files / "kubeconfig.yml").read_text())[0]
+    (tmp_path / "admin.conf").touch()
+    if there:
+        (tmp_path / "kubeconfig").touch()
+    output = play(
+        [settings("k3s"), {"block": [read], **condition}],
+        f"--limit={limit}",
+        k3s_existing="kubeadm",
+        k3s_existing_settings={"kubeconfig": str(tmp_path / "admin.conf")},
+        k3s_kubeconfig=str(tmp_path / "kubeconfig"),
+    )
+    asked = "one" if limit == "all" else "two -> one"
+    assert (f"ok: [{asked}]" in output.partition("TASK [Read the kubeconfig]")[2]) is fetched, output
+
+
 @pytest.mark.parametrize("playbook", ["backup", "restore", "rotate", "scale", "upgrade"])
 def test_what_only_our_own_cluster_knows_is_refused(exported, tmp_path, playbook):
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(INVENTORY, sort_keys=False), encoding="utf-8")
