@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.wasinn.cluster.plugins.module_utils.probe import gpu_idle
+
 
 def probe_baseline(
     probes: Iterable[Mapping[str, Any]], kept: Mapping[str, Mapping[str, Any]], runtime: str
@@ -26,6 +28,21 @@ def probe_baseline(
         same = (old.get("file"), old.get("tuple")) == (file, runtime)
         baseline[name] = dict(old) if same else {"file": file, "tuple": runtime, **figures}
     return baseline
+
+
+def gpu_findings(
+    logs: Iterable[Mapping[str, Any]], model: str, cuda: Mapping[str, bool] | None = None
+) -> list[dict[str, str]]:
+    """Return what tells that pods of C(model), which asks for GPUs, compute on processors.
+
+    C(logs) are results of C(kubernetes.core.k8s_log) in a loop over pods; C(cuda) says of nodes whether their plugin is a CUDA build.
+    """
+    findings = []
+    for result in logs:
+        pod = result[result["ansible_loop_var"]]
+        name, node = pod["metadata"]["name"], pod["spec"]["nodeName"]
+        findings += gpu_idle(f"{model} (pod {name} on {node})", result.get("log") or "", (cuda or {}).get(node))
+    return findings
 
 
 LONGEST = 63  # characters of a label's value
@@ -53,4 +70,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters of this file by name."""
-        return {"probe_baseline": probe_baseline, "runtime_tuple": runtime_tuple}
+        return {"gpu_findings": gpu_findings, "probe_baseline": probe_baseline, "runtime_tuple": runtime_tuple}

@@ -33,8 +33,12 @@ SHIM_SAYS = re.compile(r"^containerd-shim-wasmedge: (?P<cause>.+?)(?:; (?P<remed
 TAIL = 4000
 #: llama.cpp's words for what it put onto a GPU.
 OFFLOADED = re.compile(r"offloaded [1-9]\d*/\d+ layers to GPU")
+#: The same, where it put nothing onto one.
+KEPT_OFF = re.compile(r"offloaded 0/\d+ layers to GPU")
 #: ggml's words for a CUDA build without a device; llama.cpp then says that it offloads, and computes on the processor.
 NO_CUDA = re.compile(r"failed to initialize CUDA")
+#: Characters of a server's log in which all that is said while a model is loaded has room.
+LOADING = 1 << 18
 #: More than any model has.
 ALL_LAYERS = "999"
 #: A probe slower than this share of its baseline is slow.
@@ -275,9 +279,7 @@ def report(
         remedy = "Compare the model's checksum with the published one; a damaged or very small model talks nonsense."
         findings = [finding("answer", cause, remedy)]
     elif not findings and question.device == "GPU" and not on_gpu(output):
-        cause = f"The model {question.model} was to be computed on a GPU, but llama.cpp put no layer on one."
-        remedy = "Take a CUDA build of the plugin (wasmedge_plugin_variant), give the pod a GPU (nvidia.com/gpu), and run nvidia-smi."
-        findings = classify(output) or [finding("gpu_not_used", cause, remedy)]
+        findings = classify(output) or [gpu_not_used(question.model)]
     if answer:
         answer["prompt_tokens_per_second"] = per_second(answer.get("prompt_tokens"), answer.get("prompt_ms"))
         answer["device"] = device_in_use(output, question.device, cuda)
@@ -301,6 +303,27 @@ def per_second(count: Any, milliseconds: Any) -> float:
 def on_gpu(output: str) -> bool:
     """Whether llama.cpp says that layers of the model are on a GPU."""
     return bool(OFFLOADED.search(output)) and not NO_CUDA.search(output)
+
+
+def gpu_not_used(model: str, known: Sequence[Finding] = ()) -> Finding:
+    """A model on the processor in place of the GPU that it asked for; *known* may say why."""
+    cause = f"The model {model} was to be computed on a GPU, but llama.cpp put no layer on one."
+    remedy = "Take a CUDA build of the plugin (wasmedge_plugin_variant), give the pod a GPU (nvidia.com/gpu), and run nvidia-smi."
+    if known:
+        cause, remedy = f"{cause} {known[0]['cause']}", known[0]["remedy"]
+    return finding("gpu_not_used", cause, remedy)
+
+
+def gpu_idle(model: str, log: str, cuda: bool | None = None) -> list[Finding]:
+    """Whether a model's server, by its *log*, left its GPU alone; nothing is found where neither the log nor the plugin tells.
+
+    llama.cpp speaks while the model is loaded, so in the log's first part. *cuda* as for ``report``.
+    """
+    said = log[:LOADING]
+    failed = NO_CUDA.search(said)
+    if not failed and (OFFLOADED.search(said) or (cuda is not False and not KEPT_OFF.search(said))):
+        return []
+    return [gpu_not_used(model, classify(said[failed.start() :].split("\n")[0]) if failed else ())]
 
 
 def device_in_use(output: str, asked: str, cuda: bool | None) -> str:

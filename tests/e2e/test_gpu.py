@@ -15,6 +15,7 @@ import pytest
 from tests.closed_network import mirror
 from tests.closed_network.builds import nvidia
 from tests.closed_network.context import BUILDS
+from tests.closed_network.layout import sha256
 from tests.demo import one_node
 from tests.machines import image, machines
 from tests.machines.engine import docker
@@ -57,6 +58,7 @@ def cluster(mirror_url, installed_collection, run_playbook, say) -> Iterator[Clu
     scenario = Scenario.named("gpu", ("node1",), "10.213.19")
     found = one_machine(Cluster, scenario, image.DEVICES_NODE, run_playbook, say)
     model = one_node.variables()["models_catalogue"][0]
+    package = BUILDS / "nvidia" / nvidia.PACKAGE
     one_node.inventory(
         scenario,
         models_catalogue=[
@@ -65,7 +67,9 @@ def cluster(mirror_url, installed_collection, run_playbook, say) -> Iterator[Clu
         ],
         gpu_required=True,
         gpu_device_plugin_image=nvidia.IMAGE,
+        gpu_package_files=[{"name": "toolkit", "url": f"file://{package}", "sha256": sha256(package)}],
         wasmedge_plugin_variant="cpu",  # CUDA has nothing to compute on
+        verify_gpu=False,
     )
     _give_gpu(found, scenario.container("node1"))
     yield found
@@ -73,13 +77,12 @@ def cluster(mirror_url, installed_collection, run_playbook, say) -> Iterator[Clu
 
 
 def _give_gpu(found: Cluster, container: str) -> None:
-    built = BUILDS / "nvidia"
     found.run("node1", f"mkdir -p {IMAGES} /root/driver")
-    copies = {f"{built}/driver/.": "/root/driver", f"{built / nvidia.PACKAGE}": "/root/toolkit.deb"}
-    copies |= {str(nvidia.image()): f"{IMAGES}/device-plugin.tar", str(RECORDED): "/usr/share/nvidia-smi.xml"}
+    copies = {f"{BUILDS}/nvidia/driver/.": "/root/driver", str(RECORDED): "/usr/share/nvidia-smi.xml"}
+    copies |= {str(nvidia.image()): f"{IMAGES}/device-plugin.tar"}
     for source, target in copies.items():
         docker("cp", source, f"{container}:{target}")
-    found.run("node1", f"cp -d /root/driver/* {LIBRARIES}/ && ldconfig && dpkg -i /root/toolkit.deb")
+    found.run("node1", f"cp -d /root/driver/* {LIBRARIES}/ && ldconfig")
     machines.run_on(found.scenario, "node1", "cat >/usr/bin/nvidia-smi && chmod 0755 /usr/bin/nvidia-smi", stdin=SMI)
     machines.run_on(found.scenario, "node1", "sh -eu", stdin=KERNEL)
 
@@ -116,6 +119,14 @@ def test_devices_and_libraries_are_where_they_were_asked_for(cluster, model, has
     assert (f"libcuda.so.{nvidia.DRIVER}" in mounts) is has
     capabilities = cluster.run("node1", f"grep -E '^Cap(Prm|Eff|Bnd)' /proc/{pid}/status").stdout.split()
     assert capabilities[1::2] == ["0000000000000000"] * 3
+
+
+def test_a_model_that_leaves_its_gpu_alone_is_refused(cluster):
+    result = cluster.play("verify", extra={"verify_gpu": True})
+    says(
+        result,
+        rf"The model {ON_GPU} \(pod {ON_GPU}-\S+ on node1\) was to be computed on a GPU, .* Remedy: Take a CUDA build",
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from ansible_collections.wasinn.cluster.plugins.module_utils.containerd import Ctr
 from ansible_collections.wasinn.cluster.plugins.module_utils.probe import (
+    LOADING,
     Container,
     Outcome,
     Program,
@@ -26,6 +27,7 @@ from ansible_collections.wasinn.cluster.plugins.module_utils.probe import (
     cgroup_peak,
     check_names,
     execute,
+    gpu_idle,
     parse_answer,
     process_peak,
     report,
@@ -131,6 +133,29 @@ def test_a_model_that_is_to_be_on_the_gpu(question: Question, said: str, device:
     answer = report(Outcome(["x"], code=0, stdout=json.dumps(ANSWER), stderr=said), question)
     assert answer["device"] == device
     assert [item["check"] for item in answer["findings"]] == ([check] if check else [])
+
+
+NO_DEVICE = "ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected"
+ALL, NONE = (f"llm_load_tensors: offloaded {count}/31 layers to GPU" for count in (31, 0))
+
+
+@pytest.mark.parametrize(
+    ("log", "cuda", "cause"),
+    [
+        (ALL, True, None),
+        (ALL, None, None),
+        (NONE, True, "put no layer on one."),
+        (f"{NO_DEVICE}\n{ALL}\n", True, "The plugin finds no GPU it can use."),
+        ("listening", True, None),  # the lines are gone, or the server wants none of them
+        ("listening", None, None),
+        ("listening", False, "put no layer on one."),
+        (f"{ALL}\n{'x' * LOADING}{NO_DEVICE}", True, None),  # somebody asked about it
+    ],
+)
+def test_a_server_that_leaves_its_gpu_alone(log: str, cuda: bool | None, cause: str | None) -> None:
+    found = gpu_idle("large", log, cuda)
+    assert [item["check"] for item in found] == (["gpu_not_used"] if cause else [])
+    assert not cause or cause in found[0]["cause"]
 
 
 def test_known_failure(program: Program, question: Question) -> None:
