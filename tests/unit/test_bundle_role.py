@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The wasinn.cluster authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Role bundle: images beside k3s' own, from a bundle to the cache of a controller that has nothing else."""
+"""Role bundle: images and packages that no release has, from a bundle to the cache of a controller that has nothing else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ FETCH = """
   tasks:
     - ansible.builtin.include_role: {name: wasinn.cluster.artifacts, tasks_from: settings, public: true}
     - ansible.builtin.include_role: {name: wasinn.cluster.k3s, tasks_from: fetch}
-    - ansible.builtin.debug: {msg: "at {{ artifacts_fetched[k3s_image_archives[0].name].path }}"}
+    - ansible.builtin.include_role: {name: wasinn.cluster.artifacts, tasks_from: fetch}
+      vars: {artifacts_extra: "{{ gpu_package_files }}"}
+    - ansible.builtin.debug:
+        msg: "at {{ artifacts_fetched[k3s_image_archives[0].name].path }} and {{ artifacts_fetched.toolkit.path }}"
 """
 
 
@@ -38,7 +41,7 @@ def play(play_in, tmp_path):
     """``play(playbook, **variables) -> (exit status, output on one line)``, where each file that is wanted has its own name as content."""
     source = tmp_path / "source"
     source.mkdir()
-    for name in (*NAMES, "image.tar"):
+    for name in (*NAMES, "image.tar", "toolkit.deb"):
         (source / name).write_text(name)
     (tmp_path / "hosts.yml").write_text(INVENTORY)
     (tmp_path / "fetch.yml").write_text(FETCH)
@@ -48,6 +51,9 @@ def play(play_in, tmp_path):
         "artifacts_architecture": "x86_64",
         "artifacts_urls": {name: f"file://{source / name}" for name in NAMES},
         "artifacts_checksums": {name: sums[name] for name in NAMES},
+        "gpu_package_files": [
+            {"name": "toolkit", "url": f"file://{source / 'toolkit.deb'}", "sha256": sums["toolkit.deb"]}
+        ],
         "bundle_dir": str(tmp_path / "bundles"),
         "k3s_kube_vip_image": f"{KUBE_VIP}:v1@{DIGEST}",
         "k3s_image_archives": [
@@ -62,7 +68,7 @@ def play(play_in, tmp_path):
     return run
 
 
-def test_a_named_image_is_in_it_and_where_the_bundle_is_opened(play, tmp_path):
+def test_what_is_named_is_in_it_and_where_the_bundle_is_opened(play, tmp_path):
     status, output = play("wasinn.cluster.bundle")
     assert status == 0, output
     assert "Not in the bundle" not in output
@@ -73,9 +79,10 @@ def test_a_named_image_is_in_it_and_where_the_bundle_is_opened(play, tmp_path):
     assert status == 0, output
     status, output = play("fetch.yml", **alone)
     assert status == 0, output
-    (found,) = (tmp_path / "other").rglob("image.tar")
-    assert f"at {found}" in output
-    assert found.read_text() == "image.tar"
+    (image,) = (tmp_path / "other").rglob("image.tar")
+    (package,) = (tmp_path / "other").rglob("toolkit.deb")
+    assert f"at {image} and {package}" in output
+    assert (image.read_text(), package.read_text()) == ("image.tar", "toolkit.deb")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -125,6 +126,7 @@ A_GPU = {"findings": [], "gpu": {"devices": [{"address": "0000:00:06.0"}]}}
         ("Rocky", True, {"gpu_driver": "distribution"}, {"gpu_driver_packages": "Rocky"}),
         ("Rocky", True, {"gpu_driver": "distribution", "gpu_driver_packages": ["kmod-nvidia"]}, {}),
         ("Fedora", True, {"gpu_driver": "nvidia"}, {"gpu_repository_key": "gpu_driver_nvidia_key_sha256"}),
+        ("Fedora", False, {"gpu_driver": "nvidia", "gpu_package_files": [{"name": "driver"}]}, {}),
         ("Rocky", False, {"gpu_driver": "none"}, {}),
     ],
 )
@@ -140,6 +142,60 @@ def test_settings_that_are_missing_are_found_before_anything_changes(says, distr
     assert {item["check"] for item in findings} == set(found)
     for item in findings:
         assert found[item["check"]] in item["cause"] and item["cause"].endswith(".") and item["remedy"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("toolkit", "driver", "wanted", "lacks"),
+    [
+        (True, True, "nvidia", False),
+        (False, True, "present", True),
+        (True, False, "present", False),
+        (True, False, "nvidia", True),
+    ],
+)
+def test_files_of_packages_are_for_what_is_missing(says, toolkit, driver, wanted, lacks):
+    said = says(
+        "__gpu_lacks | to_json",
+        {"gpu_driver": wanted},
+        __gpu_info={"findings": [], "gpu": {"driver": {"module_there": driver}}},
+        __gpu_programs={"results": [{"stat": {"exists": toolkit}}]},
+    )
+    assert json.loads(said) is lacks
+
+
+PACKAGES = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role: {name: wasinn.cluster.gpu, tasks_from: packages}
+"""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_packages_are_brought_and_installed_together(play_in, tmp_path, fails):
+    """By a program in the package manager's place."""
+    (tmp_path / "play.yml").write_text(PACKAGES)
+    files = []
+    for name in ("one.deb", "two.deb"):
+        (tmp_path / name).write_text(name)
+        sha256 = hashlib.sha256(name.encode()).hexdigest()
+        files.append({"name": name, "url": f"file://{tmp_path / name}", "sha256": sha256})
+    line = "echo two needs three; exit 100" if fails else f'cat "$@" >{tmp_path}/installed'
+    settings = {
+        "ansible_python_interpreter": sys.executable,
+        "artifacts_architecture": "x86_64",
+        "artifacts_cache": str(tmp_path / "cache"),
+        "gpu_package_files": files,
+        "__gpu_package_folder": str(tmp_path / "packages"),
+        "__gpu_installer": ["sh", "-c", line, "installer"],
+    }
+    words = ("-i", "localhost,", "-c", "local", "play.yml", "-e", json.dumps(settings))
+    status, output = play_in(tmp_path, *words)
+    assert (status != 0) is fails, output
+    if fails:
+        assert "localhost: one.deb, two.deb cannot be installed: two needs three. Remedy: name in gpu_package" in output
+    else:
+        assert (tmp_path / "installed").read_text() == "one.debtwo.deb"
 
 
 def test_another_driver_renews_the_device_plugin(says):
