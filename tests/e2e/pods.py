@@ -97,11 +97,11 @@ def _spec(node: str, image: str, **container: Any) -> dict[str, Any]:
     }
 
 
-#: What containers have on a machine, a line each; of cgroups and sockets those of Kubernetes' pods alone.
+#: What containers have on a machine, a line each; of cgroups those of pods alone, since the kubelet keeps that of each class of them.
 TRACES = {
     "processes": "ps -eo stat=,pid=,comm= | awk '!/^Z/ && /containerd-shim/ { print $2 }'",
     "mounts": "awk '{ print $2 }' /proc/mounts",
-    "cgroups": "find /sys/fs/cgroup -type d -path '*kubepods*'",
+    "cgroups": "find /sys/fs/cgroup -type d -path '*kubepods*pod????????[-_]*'",
     "sockets": "find /run/containerd/s -type s",
     "folders": "find /run/containerd /run/k3s/containerd -path '*/k8s.io/*' -prune",
 }
