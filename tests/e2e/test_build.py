@@ -20,7 +20,7 @@ from tests.demo import playbook
 from tests.machines import engine, image
 from tests.machines.shell import REPO
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(8)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(6)]
 
 PLACE = RELEASE.removeprefix("https://")
 FILES = {f"wasinn-probe-{VERSION}.wasm", f"wasinn-probe-{VERSION}.cdx.json", "SHA256SUM"}

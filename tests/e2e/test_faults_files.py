@@ -8,7 +8,7 @@ import pytest
 
 from .sick import NOBODY, WASMEDGE_FILE, failing, says, seed
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(10)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(8)]
 
 QUICK = {"artifacts_timeout": 2, "artifacts_retries": 0}
 

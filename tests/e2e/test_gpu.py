@@ -25,7 +25,7 @@ from tests.machines.shell import REPO
 from .cluster import Cluster, changes, one_machine
 from .sick import says
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(20)]
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(14)]
 
 RECORDED = REPO / "tests/unit/plugins/module_utils/recorded/h200.xml"
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
