@@ -33,12 +33,30 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def send(self, body: dict[str, Any], code: int = 200) -> None:
         """Answer with an object."""
-        data = json.dumps(body).encode()
+        self.send_bytes(json.dumps(body).encode(), "application/json", code)
+
+    def send_bytes(self, data: bytes, content_type: str, code: int = 200) -> None:
+        """Answer with something else."""
         self.send_response(code)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+
+def resource(name: str, kind: str, *verbs: str, namespaced: bool = True) -> dict[str, Any]:
+    """A kind of objects in what a client asks first."""
+    return {"name": name, "kind": kind, "namespaced": namespaced, "singularName": "", "verbs": list(verbs)}
+
+
+def discovery(*core: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a client asks first, by path: a server that knows these kinds of objects of the core group, and no other group."""
+    return {
+        "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.4"},
+        "/api": {"kind": "APIVersions", "versions": ["v1"]},
+        "/apis": {"kind": "APIGroupList", "groups": []},
+        "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": list(core)},
+    }
 
 
 @contextmanager

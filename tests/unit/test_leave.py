@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.kubernetes_api import Handler, serving, write_kubeconfig
+from tests.unit.kubernetes_api import Handler, discovery, resource, serving, write_kubeconfig
 
 INVENTORY = "k3s_server: {hosts: {node1: {ansible_connection: local}}}"
 PLAY = """
@@ -24,15 +24,7 @@ PLAY = """
   tasks:
     - ansible.builtin.import_role: {name: "wasinn.cluster.{{ role }}", tasks_from: "{{ tasks }}"}
 """
-CORE = [
-    {"name": "nodes", "kind": "Node", "namespaced": False, "singularName": "", "verbs": ["get", "list", "delete"]},
-]
-ANSWERS: dict[str, Any] = {
-    "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.4"},
-    "/api": {"kind": "APIVersions", "versions": ["v1"]},
-    "/apis": {"kind": "APIGroupList", "groups": []},
-    "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": CORE},
-}
+ANSWERS = discovery(resource("nodes", "Node", "get", "list", "delete", namespaced=False))
 NO_QUORUM = "etcdserver: request timed out, possibly due to previous leader failure"
 
 

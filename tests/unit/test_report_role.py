@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.unit.kubernetes_api import Handler, serving, write_kubeconfig
+from tests.unit.kubernetes_api import Handler, discovery, resource, serving, write_kubeconfig
 
 INVENTORY = {"all": {"hosts": {"h1": None, "h2": None}, "vars": {"ansible_connection": "local"}}}
 PLAY = """
@@ -27,14 +27,7 @@ PLAY = """
 TOKEN = "admin-token"
 STATUS = {"draining": False, "pools": [{"name": "smollm2"}]}
 ANSWERS: dict[str, Any] = {
-    "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.4"},
-    "/api": {"kind": "APIVersions", "versions": ["v1"]},
-    "/apis": {"kind": "APIGroupList", "groups": []},
-    "/api/v1": {
-        "kind": "APIResourceList",
-        "groupVersion": "v1",
-        "resources": [{"name": "secrets", "kind": "Secret", "namespaced": True, "singularName": "", "verbs": ["get"]}],
-    },
+    **discovery(resource("secrets", "Secret", "get")),
     "/api/v1/namespaces/llamaedge/secrets/balancer-admin": {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.kubernetes_api import Handler, serving, write_kubeconfig
+from tests.unit.kubernetes_api import Handler, discovery, resource, serving, write_kubeconfig
 
 PLAY = """
 - hosts: localhost
@@ -20,17 +20,7 @@ PLAY = """
     - ansible.builtin.set_fact: {__verify_runtime: "{{ runtime }}", k3s_registered_name: node1}
     - ansible.builtin.include_role: {name: wasinn.cluster.verify, tasks_from: gpu}
 """
-PODS = {"name": "pods", "kind": "Pod", "namespaced": True, "singularName": "", "verbs": ["get", "list"]}
-ANSWERS: dict[str, Any] = {
-    "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.4"},
-    "/api": {"kind": "APIVersions", "versions": ["v1"]},
-    "/apis": {"kind": "APIGroupList", "groups": []},
-    "/api/v1": {
-        "kind": "APIResourceList",
-        "groupVersion": "v1",
-        "resources": [PODS, {**PODS, "name": "pods/log", "verbs": ["get"]}],
-    },
-}
+ANSWERS = discovery(resource("pods", "Pod", "get", "list"), resource("pods/log", "Pod", "get"))
 LINE = "[info] [WASI-NN] llama.cpp: llm_load_tensors: offloaded {}/31 layers to GPU\n"
 
 
@@ -44,12 +34,7 @@ class _Api(Handler):
         name, part = path.split("/")[-2:]
         if part != "log" or not name.startswith("layers-"):
             return self.status(404, f"no {path}")
-        data = LINE.format(name.removeprefix("layers-")).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        return self.send_bytes(LINE.format(name.removeprefix("layers-")).encode(), "text/plain")
 
 
 def pod(name: str, **metadata: Any) -> dict[str, Any]:
