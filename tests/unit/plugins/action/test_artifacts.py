@@ -194,20 +194,38 @@ echo "no memory for the context" >&2; exit 1
 """
 
 
+LOADS = """#!/bin/sh
+echo '{"ok": true, "problems": []}'
+"""
+LOADS_NOT = """#!/bin/sh
+echo '{"ok": false, "problems": ["the plugin does not load"]}'; exit 1
+"""
+BOTH = {"slow.gguf": 9, "tiny.gguf": 1}
+
+
 @pytest.mark.parametrize(
-    ("program", "answered", "active"),
+    ("program", "answered", "shim", "said"),
     [
-        (ANSWERS, {"slow.gguf": 9, "tiny.gguf": 1}, "0.14.1"),
-        (CRASHES, {"slow.gguf": 9, "tiny.gguf": 1}, "0.14.0"),
-        (CRASHES, {"gone.gguf": 1}, "0.14.1"),
-        (CRASHES, {}, "0.14.1"),
+        (ANSWERS, BOTH, LOADS, ""),
+        (CRASHES, BOTH, None, "ended with status 1: no memory for the context."),
+        (CRASHES, {"gone.gguf": 1}, LOADS, ""),
+        (CRASHES, {}, None, ""),
+        (ANSWERS, BOTH, LOADS_NOT, "a container would find here: the plugin does not load."),
+        (ANSWERS, {}, CRASHES, "it gave no report (exit status 1): no memory for the context"),
     ],
-    ids=["answers", "crashes", "the model is gone", "none answered before"],
+    ids=[
+        "answers",
+        "crashes",
+        "the model is gone",
+        "none answered before",
+        "the shim does not load it",
+        "the shim crashes",
+    ],
 )
-def test_a_version_by_which_no_model_answers_gives_way(
-    tmp_path, mirror, make_library, make_plugin, gguf, program, answered, active
+def test_a_version_that_does_not_work_gives_way(
+    tmp_path, mirror, make_library, make_plugin, gguf, program, answered, shim, said
 ):
-    """Its files are all well."""
+    """Its files are all well, but no model answers by it, or the shim that the node has cannot load it."""
     node = tmp_path / "node"
     (node / "wasmedge/0.14.0").mkdir(parents=True)
     (node / "wasmedge/current").symlink_to("0.14.0")
@@ -215,8 +233,9 @@ def test_a_version_by_which_no_model_answers_gives_way(
     gguf.write(node / "tiny.gguf")
     noted = {"baseline": {name: {"file": name, "load_ms": time} for name, time in answered.items()}}
     (node / "wasinn.fact").write_text(json.dumps(noted))
-    (tmp_path / "wasmedge").write_text(program)
-    (tmp_path / "wasmedge").chmod(0o755)
+    write_program(tmp_path / "wasmedge", program)
+    if shim:
+        write_program(node / "shim/0.1.0/containerd-shim-wasmedge-v1", shim)
     runtime = {
         "WasmEdge-0.14.1-Linux/bin/wasmedge": tmp_path / "wasmedge",
         "WasmEdge-0.14.1-Linux/lib64/libwasmedge.so.0": make_library("libwasmedge.so.0"),
@@ -231,16 +250,22 @@ def test_a_version_by_which_no_model_answers_gives_way(
         "artifacts_wanted": ["wasmedge", "wasmedge_plugin_ggml"],
         "wasmedge_plugin_variant": "cpu",
         "models_dir": str(node),
+        "shim_prefix": str(node / "shim"),
     }
 
-    failures = active == "0.14.0"
-    result = play(tmp_path, PROBED, "-e", json.dumps(options), failures=int(failures))
-    assert os.readlink(node / "wasmedge/current") == active
-    assert ("wasmedge" in json.loads((node / "wasinn.fact").read_text())) is not failures
-    if failures:
-        said = result["wasinn.cluster.node : Refuse to go on with open findings"]["msg"]
-        assert "ended with status 1: no memory for the context." in said
-        assert "WasmEdge 0.14.0, which was active before, is active again." in said
+    result = play(tmp_path, PROBED, "-e", json.dumps(options), failures=1 if said else 0)
+    assert os.readlink(node / "wasmedge/current") == ("0.14.0" if said else "0.14.1")
+    assert ("wasmedge" in json.loads((node / "wasinn.fact").read_text())) is not bool(said)
+    if said:
+        refused = result["wasinn.cluster.node : Refuse to go on with open findings"]["msg"]
+        assert said in refused
+        assert "WasmEdge 0.14.0, which was active before, is active again." in refused
+
+
+def write_program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 def packed(members: dict[str, Path]) -> bytes:
