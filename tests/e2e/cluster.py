@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.closed_network.context import MIRROR
@@ -70,6 +71,11 @@ class Cluster:
         """When a unit of a machine was started."""
         line = f"systemctl show {unit} --property ExecMainStartTimestampMonotonic --value"
         return self.run(node, line).stdout.strip()
+
+    def shims(self, *nodes: str) -> set[str]:
+        """Versions of the shim that nodes (all, unless some are named) start pods with."""
+        line = "readlink -f /usr/local/bin/containerd-shim-wasmedge-v1"
+        return {Path(self.run(node, line).stdout.strip()).parent.name for node in nodes or self.nodes}
 
     def kubectl(self, *args: str) -> Any:
         """What kubectl on the server says, from JSON."""

@@ -98,6 +98,10 @@ class Foreign:
         """What kubectl on the control plane says, from JSON."""
         return json.loads(self.run(self.server, f"{KUBECTL} {' '.join(args)} -o json"))
 
+    def apply(self, manifest: Mapping[str, Any]) -> None:
+        """Apply a manifest with kubectl on the control plane."""
+        self.run(self.server, f"{KUBECTL} apply -f -", stdin=json.dumps(manifest))
+
     def make(self) -> None:
         """Leave with all nodes Ready, and DNS running."""
         for node in self.nodes:

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.closed_network import mirror, recipe
+from tests.closed_network.builds import own_previous
 from tests.machines import machines
 
 from .cluster import Cluster, changes
-from .foreign import Foreign
-from .load import ask
+from .foreign import KUBECTL, Foreign
+from .load import ask, asking, failures
 from .snapshot import Snapshot, differences
 from .waiting import wait_for
 
@@ -54,7 +56,10 @@ KINDS = (
     *("poddisruptionbudgets -A", "resourcequotas -A", "limitranges -A"),
 )
 
-pytestmark = [pytest.mark.in_order, pytest.mark.slow(20)]
+UNITS = ("kubelet", "kube-proxy", "containerd")
+OLD_SHIM, NEW_SHIM = own_previous.VERSION, recipe.VERSION
+
+pytestmark = [pytest.mark.in_order, pytest.mark.slow(26)]
 
 
 class Existing(Cluster):
@@ -96,6 +101,7 @@ def left(before: Snapshot, after: Snapshot, *patterns: re.Pattern[str]) -> list[
 @pytest.fixture(scope="module")
 def existing(scenario, run_playbook, on, inventory, say) -> Existing:
     """Two fresh machines with a cluster on them, and an inventory that says so; their nodes have other names than they."""
+    mirror.ensure(["own_previous"], say)
     machines.renew(scenario, say)
     folder = inventory.parent / "existing"
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,8 +113,10 @@ def existing(scenario, run_playbook, on, inventory, say) -> Existing:
     del group["children"]["k3s_agent"]["hosts"]["node3"]
     variables = yaml.safe_load((inventory / "group_vars" / "k3s_cluster.yml").read_text(encoding="utf-8"))
     small = next(model for model in variables["models_catalogue"] if model["name"] == MODEL)
+    versions = {"wasmedge": "0.14.1", "wasinn": OLD_SHIM, "llama_api_server": "0.28.1", "k3s": "v1.34.4+k3s1"}
     group["vars"] |= {name: value for name, value in variables.items() if not name.endswith("_config")} | {
-        "models_catalogue": [small],
+        "models_catalogue": [small | {"replicas": 2}],
+        "artifacts_versions": versions,
         "k3s_existing": "kubeadm",
         "k3s_kubeconfig": str(folder / "kubeconfig"),
     }
@@ -164,7 +172,6 @@ def test_a_cluster_that_is_not_there_and_nodes_that_it_lacks_are_refused(existin
 def test_what_only_our_own_cluster_knows_is_refused(existing):
     for name, said in (
         ("backup", "Saving the datastore"),
-        ("upgrade", "Upgrading Kubernetes"),
         ("scale", "Letting machines join"),
     ):
         result = existing.play(name)
@@ -211,6 +218,43 @@ def test_verify_and_report_work_with_it(existing):
     assert existing.play("verify").rc == 0
     result = existing.play("report", extra={"report_load": False})
     assert result.rc == 0
+
+
+def test_another_runtime_comes_node_by_node_without_a_failed_request(existing):
+    """Kubernetes and the pods of others stay as they are."""
+    containers = [{"name": "theirs", "image": "wasinn.local/pause:1"}]
+    metadata = {"name": "theirs", "namespace": "default"}
+    template = {"metadata": {"labels": {"app": "theirs"}}, "spec": {"nodeName": "beta", "containers": containers}}
+    spec = {"selector": {"matchLabels": {"app": "theirs"}}, "template": template}
+    existing.foreign.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
+    wait_for(lambda: bool(theirs(existing)), 60, "the pod of others does not run")
+    kept = theirs(existing), {(node, unit): existing.started(node, unit) for node in NAMES for unit in UNITS}
+    wanted = {**existing.hosts["all"]["children"]["k3s_cluster"]["vars"]["artifacts_versions"], "wasinn": NEW_SHIM}
+    existing.write(artifacts_versions=wanted)
+    refused = existing.play("site")
+    assert refused.rc != 0
+    assert f"node2 would change from the shim {OLD_SHIM} to {NEW_SHIM}, on all nodes at once" in " ".join(
+        refused.output.split()
+    )
+    assert existing.shims(*NAMES) == {OLD_SHIM}
+    url = f"http://{existing.foreign.scenario.address('node1')}:{PORT}"
+    with asking(2, lambda _number: ask(url, MODEL, max_tokens=4)) as answers:
+        assert existing.play("upgrade").rc == 0
+    assert len(answers) > 20
+    assert not failures(answers), (failures(answers), len(answers))
+    assert existing.shims(*NAMES) == {NEW_SHIM}
+    assert not [node for node in existing.foreign.kubectl("get", "nodes")["items"] if node["spec"].get("unschedulable")]
+    now = theirs(existing), {(node, unit): existing.started(node, unit) for node in NAMES for unit in UNITS}
+    assert now == kept
+    again = existing.play("upgrade")
+    assert (again.rc, changes(again)) == (0, [])
+    existing.foreign.run("node1", f"{KUBECTL} delete deployment theirs")
+
+
+def theirs(existing: Existing) -> list[str]:
+    """The running pods of the Deployment that is not ours."""
+    items = existing.foreign.kubectl("get", "pods", "-l", "app=theirs")["items"]
+    return [item["metadata"]["uid"] for item in items if item["status"]["phase"] == "Running"]
 
 
 def test_reset_of_one_node_empties_it_and_the_others_serve_on(existing, before):

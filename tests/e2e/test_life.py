@@ -75,11 +75,6 @@ class Living(Cluster):
         items = self.kubectl("get", "nodes")["items"]
         return {item["metadata"]["name"]: item["status"]["nodeInfo"]["kubeletVersion"] for item in items}
 
-    def shims(self) -> set[str]:
-        """Versions of the shim that the nodes start pods with."""
-        line = "readlink -f /usr/local/bin/containerd-shim-wasmedge-v1"
-        return {Path(self.run(node, line).stdout.strip()).parent.name for node in self.nodes}
-
     def cordoned(self) -> list[str]:
         """Nodes that take no pods."""
         return [

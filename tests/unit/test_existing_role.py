@@ -215,7 +215,7 @@ def test_a_reset_has_a_kubeconfig(play, exported, tmp_path, limit, there, fetche
     assert (f"ok: [{asked}]" in output.partition("TASK [Read the kubeconfig]")[2]) is fetched, output
 
 
-@pytest.mark.parametrize("playbook", ["backup", "restore", "rotate", "scale", "upgrade"])
+@pytest.mark.parametrize("playbook", ["backup", "restore", "rotate", "scale"])
 def test_what_only_our_own_cluster_knows_is_refused(exported, tmp_path, playbook):
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(INVENTORY, sort_keys=False), encoding="utf-8")
     words = [

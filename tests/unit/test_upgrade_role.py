@@ -21,6 +21,7 @@ PLAY = """
     artifacts_versions: {wasmedge: 0.14.1, wasinn: 0.1.0, llama_api_server: 0.28.1, k3s: v1.34.4+k3s1}
     k3s_server_group: k3s_server
     k3s_agent_group: k3s_agent
+    __k3s_is_existing: %s
   tasks:
     - ansible.builtin.include_vars: {file: "%s"}
     - ansible.builtin.copy:
@@ -31,24 +32,31 @@ PLAY = """
         ansible_facts: {ansible_local: {wasinn: %s}}
         __upgrade_node: {resources: [{spec: {unschedulable: %s}, status: {nodeInfo: {kubeletVersion: %s}}}]}
 """
+MARK, EARLIER = {"upgrade": {"cordoned": True}}, {"shim": {"version": "0.0.9"}}
 LEFT = ["pods may come back, which an earlier upgrade kept away"]
 
 
 @pytest.mark.parametrize(
-    ("version", "cordoned", "mark", "due", "keeps"),
+    ("version", "facts", "cordoned", "due", "keeps"),
     [
-        ("v1.34.4+k3s1", False, False, [], False),
-        ("v1.34.4+k3s1", True, False, [], True),
-        ("v1.34.4+k3s1", True, True, LEFT, False),
-        ("v1.34.2+k3s1", True, True, ["k3s v1.34.2+k3s1 to v1.34.4+k3s1"], False),
+        ("v1.34.4+k3s1", {}, False, [], False),
+        ("v1.34.4+k3s1", {}, True, [], True),
+        ("v1.34.4+k3s1", MARK, True, LEFT, False),
+        ("v1.34.2+k3s1", MARK, True, ["k3s v1.34.2+k3s1 to v1.34.4+k3s1"], False),
+        ("v1.31.0", EARLIER, False, ["the shim 0.0.9 to 0.1.0"], False),
     ],
-    ids=["nothing", "the operator's cordon", "an earlier upgrade's cordon", "an upgrade that began"],
+    ids=[
+        "nothing",
+        "the operator's cordon",
+        "an earlier upgrade's cordon",
+        "an upgrade that began",
+        "an existing cluster",
+    ],
 )
-def test_what_is_due(exported, run, tmp_path, version, cordoned, mark, due, keeps):
-    facts = {"upgrade": {"cordoned": True}} if mark else {}
+def test_what_is_due(exported, run, tmp_path, version, facts, cordoned, due, keeps):
     said = tmp_path / "said.json"
     variables = exported.path / "roles" / "upgrade" / "vars" / "main.yml"
-    words = (variables, said, json.dumps(facts), json.dumps(cordoned), version)
+    words = (json.dumps(facts == EARLIER), variables, said, json.dumps(facts), json.dumps(cordoned), version)
     (tmp_path / "play.yml").write_text(PLAY % words)
     python = f"--extra-vars=ansible_python_interpreter={sys.executable}"
     run(
@@ -107,6 +115,7 @@ SKEW = """
     k3s_server_group: k3s_server
     k3s_agent_group: k3s_agent
     ansible_facts: {}
+    __k3s_is_existing: false
     __upgrade_node: {resources: [{status: {nodeInfo: {kubeletVersion: v1.34.4+k3s1}}}]}
     __upgrade_servers:
       resources:
@@ -164,6 +173,31 @@ def test_a_node_that_is_due_needs_space_but_less_than_a_new_one(play, local, nee
     assert f"{needed} are needed" in output if needed else "disk=." in output
 
 
+ASKED = """
+- hosts: a1
+  gather_facts: false
+  vars:
+    artifacts_versions: {wasmedge: 0.14.1, wasinn: 0.1.0, llama_api_server: 0.28.1, k3s: v1.34.4+k3s1}
+    __k3s_is_existing: "{{ k3s_existing | length > 0 }}"
+    ansible_facts: {ansible_local: {wasinn: %s}}
+  tasks: [%s]
+"""
+
+
+@pytest.mark.parametrize(
+    ("existing", "noted", "refused"),
+    [("", "k3s", True), ("", "baseline", False), ("kubeadm", "baseline", True), ("kubeadm", "models", False)],
+    ids=["ours", "ours, not finished", "existing", "existing, not finished"],
+)
+def test_site_does_not_change_versions_unasked(play, exported, existing, noted, refused):
+    tasks = yaml.safe_load((exported.path / "roles" / "k3s" / "tasks" / "preflight.yml").read_text())
+    (asked,) = [task for task in tasks if task["name"] == "Ask that no version changes unasked"]
+    facts = {"shim": {"version": "0.0.9"}, noted: {"version": "v1.34.4+k3s1"}}
+    status, output = play(ASKED % (json.dumps(facts), json.dumps(asked)), k3s_existing=existing, k3s_upgrade=False)
+    said = "a1 would change from the shim 0.0.9 to 0.1.0, on all nodes at once. Remedy: run wasinn.cluster.upgrade"
+    assert (status != 0, said in output) == (refused, refused), output
+
+
 WAY_BACK = """
 - hosts: a1
   gather_facts: false
@@ -172,7 +206,8 @@ WAY_BACK = """
     artifacts_versions: {wasmedge: 0.14.1, wasinn: 0.2.0, llama_api_server: 0.28.1, k3s: v1.34.4+k3s1}
     artifacts_urls: {shim: https://new.invalid/shim}
   tasks:
-    - ansible.builtin.include_role: {name: wasinn.cluster.artifacts, tasks_from: settings, public: true}
+    - ansible.builtin.include_role: {name: "wasinn.cluster.{{ item }}", tasks_from: settings, public: true}
+      loop: [artifacts, k3s]
     - ansible.builtin.set_fact:
         upgrade_before: "{{ artifacts_versions | combine({'wasinn': '0.1.0', 'k3s': 'v1.34.2+k3s1'}) }}"
         upgrade_before_urls: "{{ urls }}"
