@@ -250,6 +250,7 @@ class Foreign:
             "failSwapOn": False,
             "oomScoreAdj": 0,
             "evictionHard": {"imagefs.available": "1%", "nodefs.available": "1%"},
+            "imageGCHighThresholdPercent": 100,  # of a disk that is not the machine's own; nothing would bring the images again
         }
         self._write(node, "/var/lib/kubelet/config.yaml", yaml.safe_dump(settings))
         network = {
