@@ -46,6 +46,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     },
     "ansible.builtin.ping": {"ping": "pong"},
     "ansible.builtin.stat": {"stat": {"exists": False}},
+    "ansible.builtin.find": {"files": [], "matched": 0, "examined": 0, "skipped_paths": {}},
     "ansible.builtin.slurp": {
         "content": binascii.b2a_base64(TEXT.encode(), newline=False).decode(),
         "encoding": "base64",
