@@ -10,7 +10,7 @@ few bytes each: they go through the real cache, and are copied once for each hos
 
 A task's cost is processor time of ansible-playbook and its workers, which other programs on the machine hardly change. The last
 line is ``scale_ratio=…``: wall time for each host of the largest run, to that of the smallest one. 1 means that twice the hosts
-take twice the time. The figures end up in ``.cache/benchmarks/scale``.
+take twice the time. The figures end up in ``.cache/benchmarks/scale``, or in another folder (``--output``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.tasks import table
 from tests.demo import collection, playbook
-from tests.machines.shell import CACHE, REPO, Failure
+from tests.machines.shell import CACHE, Failure
 
 from . import report, world
 from .measure import Watch
@@ -34,19 +34,19 @@ def main() -> int:
     args = _arguments()
     try:
         collection.install()
-        runs = [run(hosts, args.forks, args.tags) for hosts in args.hosts]
+        runs = [run(args.output / str(hosts), hosts, args.forks, args.tags) for hosts in args.hosts]
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1
-    pictures = report.draw(runs, OUTPUT)
+    pictures = report.draw(runs, args.output)
     texts = [
         report.runs_table(runs),
         report.tasks_table(runs[0], runs[-1], args.tasks),
         report.steep_text(runs[0], runs[-1]),
     ]
-    (OUTPUT / "scale.md").write_text("\n\n".join(texts) + "\n")
+    (args.output / "scale.md").write_text("\n\n".join(texts) + "\n")
     print("\n" + "\n\n".join(texts))
-    print(f"\n{', '.join(str(path.relative_to(REPO)) for path in pictures)}")
+    print(f"\n{', '.join(map(str, pictures))}")
     print(f"scale_ratio={report.ratio(runs[0], runs[-1]):.2f}")
     return 0
 
@@ -57,23 +57,25 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--forks", type=int, default=16, help="ansible-playbook's (%(default)s)")
     parser.add_argument("--tasks", type=int, default=25, help="how many the table has (%(default)s)")
     parser.add_argument("--tags", default="", help="only these parts of the playbook, such as preflight")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="where the figures end up")
     args = parser.parse_args()
     try:
         args.hosts = sorted({int(number) for number in args.hosts.split(",")})
     except ValueError:
         parser.error("--hosts takes numbers, such as 20,200")
+    args.output = args.output.absolute()  # ansible-playbook runs elsewhere
     if len(args.hosts) < 2 or args.hosts[0] <= world.SERVERS:
         parser.error(f"--hosts takes two different numbers or more, each above {world.SERVERS}, which are servers")
     return args
 
 
-def run(hosts: int, forks: int, tags: str = "") -> report.Run:
+def run(folder: Path, hosts: int, forks: int, tags: str = "") -> report.Run:
     """One run, from nothing, of the collection as it is installed.
 
+    :param folder: of the simulated machines; what was there is gone.
     :param tags: of the only parts to run, with commas between them.
     :raises Failure: where the playbook fails.
     """
-    folder = OUTPUT / str(hosts)
     shutil.rmtree(folder, ignore_errors=True)
     inventory, variables = world.build(folder, hosts)
     times, watch = folder / "times.jsonl", Watch()
@@ -94,7 +96,7 @@ def run(hosts: int, forks: int, tags: str = "") -> report.Run:
     (folder / "output.txt").write_text(done.output)
     if done.rc or len([name for name in done.recap if name != "localhost"]) != hosts:
         raise Failure(
-            f"The playbook failed for {hosts} hosts; its last words ({_relative(folder)}/output.txt):\n{done.output[-2000:]}"
+            f"The playbook failed for {hosts} hosts; its last words ({folder}/output.txt):\n{done.output[-2000:]}"
         )
     made = report.Run(
         hosts=hosts,
@@ -110,10 +112,6 @@ def run(hosts: int, forks: int, tags: str = "") -> report.Run:
         f"{hosts} hosts: {made.seconds:.0f} s, {made.results} results, {made.cpu:.0f} s of processor time", flush=True
     )
     return made
-
-
-def _relative(path: Path) -> Path:
-    return path.relative_to(REPO)
 
 
 if __name__ == "__main__":

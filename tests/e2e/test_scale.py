@@ -11,7 +11,7 @@ from benchmarks.scale.__main__ import run
 pytestmark = pytest.mark.slow(6)
 
 
-def test_site_ends_well_on_four_simulated_machines(installed_collection):
-    done = run(4, forks=4)
+def test_site_ends_well_on_four_simulated_machines(installed_collection, tmp_path):
+    done = run(tmp_path, 4, forks=4)
     assert done.results > 4 * 100
     assert done.gathered >= 4
